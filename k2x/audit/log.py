@@ -1,0 +1,57 @@
+"""Reads topics from their beginning to the end they have now: without a group, so nothing is moved or committed."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+
+from k2x.errors import K2xError
+
+
+def read_to_end(kafka: Mapping[str, Any], topics: Iterable[str], quiet_s: float = 10.0) -> Iterator[Message]:
+    """Every committed record of `topics` up to now, oldest first within a partition. A missing topic is empty.
+
+    K2xError when the broker stops answering for `quiet_s` seconds before the end is reached.
+    """
+    conf = {
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "enable.partition.eof": True,
+        "group.id": f"k2x-reader-{uuid.uuid4().hex[:8]}",  # required by the client, never joined
+    }
+    consumer = Consumer({**conf, **kafka})
+    try:
+        yield from _drain(consumer, set(topics), quiet_s)
+    except KafkaException as error:
+        raise K2xError(f"Kafka does not answer: {error}. Is the broker up?") from error
+    finally:
+        consumer.close()
+
+
+def _drain(consumer: Consumer, topics: set[str], quiet_s: float) -> Iterator[Message]:
+    known = consumer.list_topics(timeout=quiet_s).topics
+    partitions = [
+        TopicPartition(name, number, OFFSET_BEGINNING)
+        for name in topics
+        if name in known and known[name].error is None
+        for number in known[name].partitions
+    ]
+    if not partitions:
+        return
+    consumer.assign(partitions)
+    open_partitions = {(p.topic, p.partition) for p in partitions}
+    while open_partitions:
+        batch = consumer.consume(5000, quiet_s)
+        if not batch:
+            raise K2xError(f"no end of {sorted(open_partitions)[0]} within {quiet_s:.0f} s. Is the broker up?")
+        for message in batch:
+            if message.error() is None:
+                yield message
+            elif message.error().name() == "_PARTITION_EOF":
+                open_partitions.discard((message.topic(), message.partition()))
+            else:
+                raise KafkaException(message.error())

@@ -1,0 +1,61 @@
+"""The `k2x` command: every sub-command is in k2x/commands/, imported only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from k2x.errors import K2xError
+
+# Name → (module of k2x.commands, one line for --help). Modules are imported on use: `k2x check` must not wait for Faust.
+_COMMANDS = {
+    "init": ("init", "Write a commented configuration for a real shop."),
+    "check": ("check", "Validate configuration and rules; with --live the connections too."),
+    "demo": ("demo", "Kafka, a Kentico shop, a Xero sandbox and all of k2x on this machine."),
+    "up": ("up", "Run every process of this configuration, and Kafka if none is configured."),
+    "run": ("run", "Run one process: receiver, reader, streams, sink, writeback."),
+    "topics": ("topics", "Create or describe the Kafka topics."),
+    "rules": ("rules", "Publish or show the business rules."),
+    "xero": ("xero", "Connect to Xero; show the state of the connection."),
+    "xero-sandbox": ("sandboxes", "Run the Xero sandbox alone."),
+    "kentico-sandbox": ("sandboxes", "Run the Kentico sandbox alone."),
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"k2x.commands.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except K2xError as error:
+            click.echo(f"k2x: {error}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="k2x")
+def main() -> None:
+    """Streams Kentico commerce into Xero accounting over Kafka: every paid order once, to the cent.
+
+    Try it:  k2x demo --once --orders 300
+    """
+
+
+if __name__ == "__main__":
+    sys.exit(main())

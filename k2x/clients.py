@@ -1,0 +1,58 @@
+"""What the settings mean to the two Kafka clients and to the codec."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from k2x.secrets import secret
+from k2x.settings import KafkaSecurity, Settings
+from schemas.codec import Codec
+from schemas.ids import CommittedIds
+from schemas.registry import SchemaRegistry
+
+
+def librdkafka(settings: Settings, bootstrap: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """confluent-kafka's configuration: bootstrap and security, nothing else."""
+    security = settings.kafka.security
+    conf: dict[str, Any] = {"bootstrap.servers": bootstrap}
+    if security.protocol == "PLAINTEXT":
+        return conf
+    conf["security.protocol"] = security.protocol
+    if security.mechanism and security.username and security.password_env:
+        password = secret(security.password_env, os.environ if env is None else env, "kafka.security")
+        conf |= {
+            "sasl.mechanism": security.mechanism,
+            "sasl.username": security.username,
+            "sasl.password": password.get_secret_value(),
+        }
+    files = {
+        "ssl.ca.location": security.ca_file,
+        "ssl.certificate.location": security.certificate_file,
+        "ssl.key.location": security.key_file,
+    }
+    return conf | {name: str(path) for name, path in files.items() if path is not None}
+
+
+def tls_context(security: KafkaSecurity) -> ssl.SSLContext | None:
+    """aiokafka's TLS context, for Faust; None where the connection is not encrypted."""
+    if "SSL" not in security.protocol:
+        return None
+    context = ssl.create_default_context(cafile=str(security.ca_file) if security.ca_file else None)
+    if security.certificate_file:
+        context.load_cert_chain(str(security.certificate_file), str(security.key_file) if security.key_file else None)
+    return context
+
+
+def codec(settings: Settings, env: Mapping[str, str] | None = None) -> Codec:
+    """The codec: ids by the registry where one is configured, else by the committed file."""
+    registry = settings.schema_registry
+    if not registry.url:
+        return Codec(CommittedIds())
+    auth = None
+    if registry.username and registry.password_env:
+        password = secret(registry.password_env, os.environ if env is None else env, "schema_registry")
+        auth = (registry.username, password.get_secret_value())
+    return Codec(SchemaRegistry(registry.url, auth))

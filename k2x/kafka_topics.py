@@ -1,0 +1,95 @@
+"""Creates every topic as schemas/topics.py says, and says where a cluster differs. Never deletes or shrinks one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from k2x.errors import K2xError
+from schemas.topics import Topic, all_topics
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """One topic as found: `faults` is empty where it is as it must be."""
+
+    name: str
+    partitions: int
+    created: bool
+    faults: tuple[str, ...]
+
+
+def apply(kafka: Mapping[str, Any], orgs: Iterable[str], partitions: int, replication: int) -> list[TopicState]:
+    """Create what is missing, report every topic. A wrong setting of an existing topic is a fault, never changed here."""
+    admin = AdminClient(dict(kafka))
+    wanted = all_topics(orgs)
+    existing = _existing(admin)
+    missing = [t for t in wanted if t.name not in existing]
+    _create(admin, missing, partitions, replication)
+    if missing:
+        existing = _existing(admin)
+    configs = _configs(admin, [t.name for t in wanted])
+    created = {t.name for t in missing}
+    return [
+        TopicState(
+            t.name, existing.get(t.name, 0), t.name in created, _faults(t, existing.get(t.name, 0), configs[t.name])
+        )
+        for t in wanted
+    ]
+
+
+def describe(kafka: Mapping[str, Any], orgs: Iterable[str]) -> list[TopicState]:
+    """The same report without creating anything."""
+    admin = AdminClient(dict(kafka))
+    wanted = all_topics(orgs)
+    existing = _existing(admin)
+    configs = _configs(admin, [t.name for t in wanted if t.name in existing])
+    return [
+        TopicState(t.name, existing[t.name], False, _faults(t, existing[t.name], configs[t.name]))
+        if t.name in existing
+        else TopicState(t.name, 0, False, ("does not exist: k2x topics apply",))
+        for t in wanted
+    ]
+
+
+def _existing(admin: AdminClient) -> dict[str, int]:
+    try:
+        metadata = admin.list_topics(timeout=20)
+    except KafkaException as error:
+        raise K2xError(f"Kafka does not answer: {error}. Check kafka.bootstrap and that the broker is up.") from error
+    return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
+
+
+def _create(admin: AdminClient, topics: list[Topic], partitions: int, replication: int) -> None:
+    if not topics:
+        return
+    new = [NewTopic(t.name, 1 if t.one_partition else partitions, replication, config=t.config) for t in topics]
+    for name, future in admin.create_topics(new, operation_timeout=30).items():
+        try:
+            future.result(timeout=40)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise K2xError(f"topic {name} cannot be created: {error}") from error
+
+
+def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    answers = admin.describe_configs(resources) if resources else {}
+    return {
+        resource.name: {key: entry.value for key, entry in future.result(timeout=30).items()}
+        for resource, future in answers.items()
+    }
+
+
+def _faults(topic: Topic, partitions: int, config: Mapping[str, str]) -> tuple[str, ...]:
+    faults = []
+    if topic.one_partition and partitions != 1:
+        faults.append(f"has {partitions} partitions and must have 1: one owner holds it (DESIGN §2)")
+    for key, wanted in topic.config.items():
+        if key in {"cleanup.policy", "retention.ms", "retention.bytes"} and config.get(key) != wanted:
+            faults.append(f"{key} is {config.get(key)}, must be {wanted}: unfinished work would expire")
+    return tuple(faults)

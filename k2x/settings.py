@@ -1,0 +1,213 @@
+"""k2x.yaml as types: where Kafka, Xero's organisations, Kentico's instances and their stores are.
+
+Any key can be set from the environment too: K2X_KAFKA__BOOTSTRAP=… wins over `kafka.bootstrap`. Secrets are never in
+the file: `*_env` keys name the variable that holds one (k2x.secrets).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+_SLUG = re.compile(r"^[a-z0-9-]+$")
+
+
+def _slug(value: str) -> str:
+    if not _SLUG.match(value):
+        raise ValueError(f"{value!r}: use lower-case letters, digits and -")
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{value!r} is no IANA time zone; use one like Europe/London") from error
+    return value
+
+
+Slug = Annotated[str, AfterValidator(_slug)]
+Zone = Annotated[str, AfterValidator(_zone)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSecurity(_Part):
+    """Passed through to both clients (confluent-kafka, and Faust's aiokafka)."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    username: str | None = None
+    password_env: str | None = None
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> KafkaSecurity:
+        if self.protocol.startswith("SASL") and not (self.mechanism and self.username and self.password_env):
+            raise ValueError(f"{self.protocol} needs mechanism, username and password_env")
+        return self
+
+
+class Kafka(_Part):
+    bootstrap: str | None = Field(None, description="host:port,…; empty: k2x starts its own Kafka under data_dir")
+    partitions: int = Field(4, ge=1, le=1000, description="of the source topics")
+    replication: int = Field(1, ge=1, le=9)
+    heap_mb: int = Field(512, ge=256, description="of the embedded Kafka")
+    security: KafkaSecurity = KafkaSecurity()
+
+
+class Registry(_Part):
+    url: str | None = None
+    username: str | None = None
+    password_env: str | None = None
+
+
+class XeroApp(_Part):
+    """A web app with authorization code and refresh rotation; custom connections need none."""
+
+    client_id: str
+    client_secret_env: str | None = None
+    redirect_port: int = Field(8765, ge=1024, le=65535)
+
+
+class Budget(_Part):
+    """Xero's limits as this deployment may use them (reference: developer.xero.com limits)."""
+
+    minute: int = Field(60, ge=1)
+    day: int = Field(5000, ge=1, description="1,000 on Starter; the header corrects it")
+    concurrent: int = Field(5, ge=1, le=5)
+    day_reserve: int = Field(100, ge=0, description="kept for read-backs and tools")
+    speed: float = Field(1.0, gt=0, description="sandbox only: its clock and ours run this much faster")
+
+
+class Sink(_Part):
+    batch: int = Field(50, ge=1, le=100)
+    intention_lapse_s: float = Field(30.0, gt=0)
+    deadline_s: float = Field(60.0, gt=0)
+    session_timeout_s: float = Field(45.0, gt=1)
+    reference_refresh_s: float = Field(900.0, gt=1)
+
+
+class Xero(_Part):
+    api_url: str = "https://api.xero.com/api.xro/2.0"
+    token_url: str = "https://identity.xero.com/connect/token"  # noqa: S105 - an address
+    authorize_url: str = "https://login.xero.com/identity/connect/authorize"
+    connections_url: str = "https://api.xero.com/connections"
+    app: XeroApp | None = None
+    token_key_env: str = "K2X_TOKEN_KEY"  # noqa: S105 - the name of a variable
+    budget: Budget = Budget()
+    sink: Sink = Sink()
+
+
+class Organisation(_Part):
+    """A Xero organisation. `custom`: its own client id and secret; `app`: through xero.app, by tenant_id."""
+
+    connection: Literal["custom", "app"] = "custom"
+    client_id: str | None = None
+    client_secret_env: str | None = None
+    tenant_id: str | None = None
+    rules: Path
+    budget: Budget | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Organisation:
+        if self.connection == "custom" and not (self.client_id and self.client_secret_env):
+            raise ValueError("connection: custom needs client_id and client_secret_env")
+        if self.connection == "app" and not self.tenant_id:
+            raise ValueError("connection: app needs tenant_id; `k2x xero status` lists them")
+        return self
+
+
+class Rest(_Part):
+    url: str
+    user: str
+    password_env: str
+
+
+class Instance(_Part):
+    """A Kentico installation."""
+
+    dialect: Literal["k13", "xbyk"] = "k13"
+    time_zone: Zone
+    rest: Rest | None = None
+    webhook_secret_envs: list[str] = Field(default_factory=list, max_length=2)
+    hint_token_env: str | None = None
+    tax_address: Literal["billing", "shipping"] = "billing"
+
+
+class Store(_Part):
+    organisation: Slug
+    prices_include_tax: bool | None = Field(None, description="CMSIncludeTaxInPrices; empty: inferred per order")
+
+
+class Ports(_Part):
+    """Where each process listens on `host`. 0: a free port, printed at the start."""
+
+    host: str = "127.0.0.1"
+    receiver: int = 8080
+    metrics: dict[str, int] = Field(
+        default_factory=lambda: {"receiver": 9401, "reader": 9402, "streams": 9403, "sink": 9404, "writeback": 9405}
+    )
+
+
+class Settings(BaseSettings):
+    """The whole deployment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="K2X_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    data_dir: Path = Path(".k2x")
+    kafka: Kafka = Kafka()
+    schema_registry: Registry = Registry()
+    xero: Xero = Xero()
+    organisations: dict[Slug, Organisation]
+    instances: dict[Slug, Instance]
+    stores: dict[str, Store]
+    ports: Ports = Ports()
+    debounce_s: float = Field(2.0, ge=0, description="how long the reader waits for more hints of an order")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, which arrives as init arguments."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Settings:
+        for name, store in self.stores.items():
+            instance, _, site = name.partition("/")
+            if not site or instance not in self.instances:
+                known = ", ".join(sorted(self.instances)) or "none"
+                raise ValueError(f"stores.{name}: write instance/siteName; instances known: {known}")
+            if store.organisation not in self.organisations:
+                known = ", ".join(sorted(self.organisations)) or "none"
+                raise ValueError(
+                    f"stores.{name}.organisation: {store.organisation!r} is not under organisations (known: {known})"
+                )
+        if any(o.connection == "app" for o in self.organisations.values()) and self.xero.app is None:
+            raise ValueError("an organisation has connection: app, but xero.app is missing")
+        return self
+
+    def orgs_of(self, instance: str) -> list[str]:
+        """The organisations that an instance's stores feed."""
+        return sorted({s.organisation for name, s in self.stores.items() if name.startswith(f"{instance}/")})

@@ -1,0 +1,148 @@
+"""Runs k2x's processes as children of one front process: `k2x up` and `k2x demo`.
+
+A child that dies is started again with a growing pause; none outlives the parent, not even a parent killed by -9
+(PR_SET_PDEATHSIG), and Ctrl-C reaches each of them once, through the parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from k2x.errors import ProcessFailed
+
+log = structlog.get_logger()
+
+_PR_SET_PDEATHSIG = 1
+# Faust needs up to 5 s to leave its group; Ctrl-C must be over within 10 s.
+_GRACE_S = 7.0
+_RESTART_PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+# Five deaths within a minute are a fault of ours or of the configuration: a person has to look.
+_DEATHS_TOO_MANY = 5
+_DEATHS_WINDOW_S = 60.0
+
+
+@dataclass
+class Child:
+    """One process: its command, its log file, and what became of it."""
+
+    name: str
+    command: Sequence[str]
+    env: Mapping[str, str]
+    log_file: Path
+    process: asyncio.subprocess.Process | None = None
+    deaths: list[float] = field(default_factory=list)
+    restarts: int = 0
+    failed: str | None = None
+    watcher: asyncio.Task[None] | None = None
+
+
+class Supervisor:
+    """Starts children, restarts the dead, stops all. `on_failure` is told of a child that is given up."""
+
+    def __init__(self, on_failure: Callable[[str], None] | None = None) -> None:
+        self.children: dict[str, Child] = {}
+        self._stopping = False
+        self._on_failure = on_failure
+
+    async def start(self, name: str, command: Sequence[str], env: Mapping[str, str], log_file: Path) -> Child:
+        """Start a process and keep it alive. Its output goes to `log_file`."""
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        child = Child(name, command, env, log_file)
+        self.children[name] = child
+        await self._spawn(child)
+        child.watcher = asyncio.create_task(self._watch(child), name=f"watch-{name}")
+        return child
+
+    async def stop(self) -> None:
+        """Terminate every child, kill what is left after the grace, wait for all."""
+        self._stopping = True
+        for child in self.children.values():
+            if child.watcher is not None:
+                child.watcher.cancel()
+        alive = [c for c in self.children.values() if c.process is not None and c.process.returncode is None]
+        for child in alive:
+            _signal(child, signal.SIGTERM)
+        await asyncio.gather(*(self._end(child) for child in alive))
+
+    def failures(self) -> list[str]:
+        return [f"{c.name}: {c.failed}" for c in self.children.values() if c.failed]
+
+    async def _spawn(self, child: Child) -> None:
+        with child.log_file.open("ab") as out:
+            child.process = await asyncio.create_subprocess_exec(
+                *child.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **child.env},
+                start_new_session=True,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+        log.info("process_started", process=child.name, pid=child.process.pid)
+
+    async def _watch(self, child: Child) -> None:
+        while True:
+            assert child.process is not None  # noqa: S101 - set by _spawn
+            code = await child.process.wait()
+            if self._stopping:
+                return
+            now = time.monotonic()
+            child.deaths = [t for t in child.deaths if now - t < _DEATHS_WINDOW_S] + [now]
+            log.warning("process_ended", process=child.name, code=code, log=str(child.log_file))
+            if len(child.deaths) >= _DEATHS_TOO_MANY:
+                child.failed = (
+                    f"ended {len(child.deaths)} times in a minute, last with code {code}; see {child.log_file}"
+                )
+                if self._on_failure:
+                    self._on_failure(child.name)
+                return
+            await asyncio.sleep(_RESTART_PAUSES_S[min(len(child.deaths) - 1, len(_RESTART_PAUSES_S) - 1)])
+            child.restarts += 1
+            await self._spawn(child)
+
+    async def _end(self, child: Child) -> None:
+        assert child.process is not None  # noqa: S101 - only living children come here
+        try:
+            await asyncio.wait_for(child.process.wait(), _GRACE_S)
+        except TimeoutError:
+            log.warning("process_killed", process=child.name, after_s=_GRACE_S)
+            _signal(child, signal.SIGKILL)
+            await child.process.wait()
+
+
+async def run_to_end(name: str, command: Sequence[str], env: Mapping[str, str]) -> str:
+    """Run a command that ends by itself and return its output; ProcessFailed with its last lines otherwise."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, **env},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+    )
+    output, _ = await process.communicate()
+    text = output.decode("utf-8", "replace")
+    if process.returncode != 0:
+        raise ProcessFailed(f"{name} ended with code {process.returncode}:\n{text[-2000:]}")
+    return text
+
+
+def _signal(child: Child, number: signal.Signals) -> None:
+    if child.process is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.process.pid, number)
+
+
+def _die_with_parent() -> None:
+    """In the child, before exec: the kernel sends SIGTERM when the parent dies, however it dies."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
