@@ -34,7 +34,7 @@ from k2x.embedded.errors import BrokerDied, DiskFull, EmbeddedKafkaError, NotRea
 
 DEFAULT_HEAP = "512m"  # 330 MB resident at full speed of two cores, measured
 READY_TIMEOUT_S = 60.0  # 2.5 s on an idle machine; the rest is for a busy one and for recovery after a crash
-STOP_GRACE_S = 15.0  # Kafka closes its logs in 1 to 2 s
+STOP_GRACE_S = 8.0  # Kafka closes its logs in 1 s; one killed instead recovers them at its next start
 _WATCHDOG = Path(__file__).with_name("watchdog.py")
 _TAIL_LINES = 15
 
@@ -95,9 +95,11 @@ class EmbeddedKafka:
         try:
             self._dir.check(jars.KAFKA_VERSION)
             class_path = ":".join(str(path) for path in jars.fetch(self._lock, self._jar_cache, self._say))
-            stamp = self._prepare(class_path)
-            self._launch(class_path, descriptor)
-            self._await_ready(stamp.cluster_id)
+            try:
+                self._run(class_path, descriptor)
+            except PortTaken:  # between our look and Kafka's bind; a configured port is looked at again, and named
+                self._end()
+                self._run(class_path, descriptor)
         except BaseException:  # Ctrl-C too must not leave a half-started broker
             self.stop()
             raise
@@ -114,6 +116,14 @@ class EmbeddedKafka:
     def stop(self) -> None:
         """Stops the broker and waits until it is gone. Harmless when it is not running."""
         self._interrupt.set()
+        self._end()
+
+    def _run(self, class_path: str, descriptor: int) -> None:
+        stamp = self._prepare(class_path)
+        self._launch(class_path, descriptor)
+        self._await_ready(stamp.cluster_id)
+
+    def _end(self) -> None:
         watchdog, self._watchdog = self._watchdog, None
         if watchdog is None:
             return
@@ -245,7 +255,7 @@ class EmbeddedKafka:
 _SIGNS: tuple[tuple[str, type[EmbeddedKafkaError], str], ...] = (
     ("Address already in use", PortTaken, "its port was taken meanwhile; start again, or set kafka.port"),
     ("No space left on device", DiskFull, "the disk is full; free some space, then start again"),
-    ("java.lang.OutOfMemoryError", BrokerDied, "its heap is too small; raise kafka.heap (now by default 512m)"),
+    ("java.lang.OutOfMemoryError", BrokerDied, "its heap is too small; raise kafka.heap_mb"),
 )
 
 

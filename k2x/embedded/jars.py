@@ -21,6 +21,7 @@ from typing import Any
 
 import requests
 from jgo.config import GlobalSettings
+from jgo.constants import MAVEN_CENTRAL_URL
 from jgo.maven import MavenContext
 
 from k2x.embedded.errors import DiskFull, JarSumDiffers, JarsUnavailable, LockUnreadable
@@ -121,19 +122,16 @@ def _fetch_all(jars: list[LockedJar], cache: Path) -> None:
 
 def _fetch_one(jar: LockedJar, cache: Path, staging: Path) -> None:
     settings = GlobalSettings.load()
-    local = _sources(settings, staging)
-    for context in local:
+    for context in _sources(settings, staging):
         try:
             path = _artifact(context, jar).resolve()
         except (requests.RequestException, RuntimeError) as error:
-            if isinstance(error, requests.HTTPError | requests.ConnectionError | requests.Timeout):
-                reason = "the Maven repository cannot be reached"
-            else:
-                reason = "the Maven repository does not have it"
+            lacking = isinstance(error, RuntimeError)  # how jgo says that no repository answered 200
+            reason = "no Maven repository offers it" if lacking else "the Maven repository cannot be reached"
             raise JarsUnavailable(
                 f"{jar.coordinate} cannot be fetched: {reason} ({type(error).__name__}). Check the network,"
-                f" HTTPS_PROXY, and the [repositories] of jgo's configuration; or copy the folder {cache} from a machine that has"
-                " started k2x before; or configure kafka.bootstrap to use a broker of your own"
+                f" HTTPS_PROXY, and the [repositories] of jgo's configuration; or copy the folder {cache} from a"
+                " machine that has started k2x before; or configure kafka.bootstrap to use a broker of your own"
             ) from error
         found = _sha256(path)
         if found == jar.sha256:
@@ -149,12 +147,15 @@ def _fetch_one(jar: LockedJar, cache: Path, staging: Path) -> None:
 
 def _sources(settings: GlobalSettings, staging: Path) -> list[MavenContext]:
     """The local Maven repository first, then, should its copy be damaged, the remote ones alone."""
-    # An empty mapping means that jgo's configuration names none: then its own default, Maven Central, holds.
-    remote = dict(settings.repositories) or None
     return [
-        MavenContext(repo_cache=staging, local_repos=local, remote_repos=remote, timeout=_HTTP_TIMEOUT_S)
+        MavenContext(repo_cache=staging, local_repos=local, remote_repos=_remote(settings), timeout=_HTTP_TIMEOUT_S)
         for local in ([Path(settings.repo_cache)], [])
     ]
+
+
+def _remote(settings: GlobalSettings) -> dict[str, str]:
+    """The configured repositories first, then Maven Central unless one of them is named `central` in its place."""
+    return {**settings.repositories, "central": settings.repositories.get("central", MAVEN_CENTRAL_URL)}
 
 
 def _artifact(context: MavenContext, jar: LockedJar) -> Any:
@@ -181,7 +182,7 @@ def write_lock(coordinates: tuple[str, ...], path: Path, comment: str) -> int:
     settings = GlobalSettings.load()
     context = MavenContext(
         repo_cache=Path(settings.repo_cache),
-        remote_repos=dict(settings.repositories) or None,
+        remote_repos=_remote(settings),
         timeout=_HTTP_TIMEOUT_S,
     )
     inputs, transitive = context.resolver.resolve([context.create_dependency(c) for c in coordinates])
