@@ -43,7 +43,7 @@ class JarSumDiffers(TerminalKafkaError):
 
 
 class LockUnreadable(TerminalKafkaError):
-    """A line of the lock file is not `group:artifact:version[:classifier] sha256`."""
+    """A line of the lock file is not `group:artifact:version[:classifier][@type] sha256`."""
 
 
 class AlreadyRunning(TerminalKafkaError):

@@ -31,8 +31,10 @@ KAFKA_VERSION = "4.1.0"
 # slf4j-simple writes to stderr, needs no configuration file, and 1.7.36 is the API version Kafka 4.1 is built against.
 KAFKA_COORDINATES = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}", "org.slf4j:slf4j-simple:1.7.36")
 
-_LINE = re.compile(r"^(?P<coordinate>[\w.\-]+:[\w.\-]+:[\w.\-]+(:[\w.\-]+)?) (?P<sha256>[0-9a-f]{64})$")
-_PARALLEL_DOWNLOADS = 8  # 47 small files: latency, not bandwidth, is what costs
+_LINE = re.compile(
+    r"^(?P<coordinate>[\w.\-]+:[\w.\-]+:[\w.\-]+(:[\w.\-]+)?)(@(?P<packaging>[\w.]+))? (?P<sha256>[0-9a-f]{64})$"
+)
+_PARALLEL_DOWNLOADS = 8  # 46 small files: latency, not bandwidth, is what costs
 _HTTP_TIMEOUT_S = 30
 
 Say = Callable[[str], None]
@@ -40,12 +42,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class LockedJar:
-    """One line of a lock: a Maven coordinate and the SHA-256 (hex) its jar must have."""
+    """One line of a lock: a Maven coordinate, and the SHA-256 (hex) its file must have. `packaging`: jar or tar.gz."""
 
     group: str
     artifact: str
     version: str
     classifier: str
+    packaging: str
     sha256: str
 
     @property
@@ -56,7 +59,7 @@ class LockedJar:
     @property
     def file_name(self) -> str:
         """Name in our cache: with the group, as two groups may use one artifact name."""
-        return self.coordinate.replace(":", "_") + ".jar"
+        return f"{self.coordinate.replace(':', '_')}.{self.packaging}"
 
 
 def read_lock(path: Path = LOCK) -> list[LockedJar]:
@@ -67,9 +70,12 @@ def read_lock(path: Path = LOCK) -> list[LockedJar]:
             continue
         match = _LINE.match(line.strip())
         if not match:
-            raise LockUnreadable(f"{path}:{number}: not `group:artifact:version[:classifier] sha256`: {line[:120]!r}")
+            raise LockUnreadable(
+                f"{path}:{number}: not `group:artifact:version[:classifier][@type] sha256`: {line[:120]!r}"
+            )
         group, artifact, version, *classifier = match["coordinate"].split(":")
-        jars.append(LockedJar(group, artifact, version, classifier[0] if classifier else "", match["sha256"]))
+        name = (group, artifact, version, classifier[0] if classifier else "")
+        jars.append(LockedJar(*name, match["packaging"] or "jar", match["sha256"]))
     if not jars:
         raise LockUnreadable(f"{path} names no jar; restore it from version control")
     return jars
@@ -159,7 +165,7 @@ def _remote(settings: GlobalSettings) -> dict[str, str]:
 
 
 def _artifact(context: MavenContext, jar: LockedJar) -> Any:
-    return context.project(jar.group, jar.artifact).at_version(jar.version).artifact(classifier=jar.classifier)
+    return context.project(jar.group, jar.artifact).at_version(jar.version).artifact(jar.classifier, jar.packaging)
 
 
 def _sha256(path: Path) -> str | None:
