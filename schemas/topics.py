@@ -16,6 +16,8 @@ PRODUCTS = "kentico.products.v1"
 CHANGES = "kentico.changes.v1"
 WRITEBACK = "kentico.writeback.v1"
 PARKED = "kentico.orders.v1-parked"
+CUSTOMERS_PARKED = "kentico.customers.v1-parked"
+PRODUCTS_PARKED = "kentico.products.v1-parked"
 RESULTS = "xero.results.v1"
 REFERENCE = "xero.reference.v1"
 RULES = "k2x.rules.v1"
@@ -76,6 +78,8 @@ def all_topics(orgs: Iterable[str]) -> list[Topic]:
         Topic(CHANGES, "change"),
         Topic(WRITEBACK, "writeback"),
         Topic(PARKED, "order"),
+        Topic(CUSTOMERS_PARKED, "customer"),
+        Topic(PRODUCTS_PARKED, "product"),
         Topic(RESULTS, "result"),
         Topic(REFERENCE, "reference", one_partition=True, config=dict(_COMPACTED)),
         Topic(RULES, "rules", one_partition=True, config=dict(_COMPACTED)),
@@ -97,6 +101,7 @@ _WITH_DEAD_LETTERS = (
     (PRODUCTS, "product"),
     (CHANGES, "change"),
     (WRITEBACK, "writeback"),
+    (RESULTS, "result"),
 )
 
 
