@@ -10,7 +10,7 @@ import click
 
 from k2x.errors import K2xError
 
-# Name → (module of k2x.commands, one line for --help). Modules are imported on use: `k2x check` must not wait for Faust.
+# Name → (module of k2x.commands, one line for --help). Imported on use: `k2x check` must not wait for Faust.
 _COMMANDS = {
     "init": ("init", "Write a commented configuration for a real shop."),
     "check": ("check", "Validate configuration and rules; with --live the connections too."),

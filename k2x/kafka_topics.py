@@ -24,7 +24,7 @@ class TopicState:
 
 
 def apply(kafka: Mapping[str, Any], orgs: Iterable[str], partitions: int, replication: int) -> list[TopicState]:
-    """Create what is missing, report every topic. A wrong setting of an existing topic is a fault, never changed here."""
+    """Create what is missing, report every topic. A wrong setting of an existing one is a fault, not changed here."""
     admin = AdminClient(dict(kafka))
     wanted = all_topics(orgs)
     existing = _existing(admin)

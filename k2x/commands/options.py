@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from k2x.config import load
+from k2x.envfile import load_env_file
 from k2x.settings import Settings
 
 
@@ -26,4 +27,6 @@ def config_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def settings_of(config: Path) -> Settings:
+    """The settings, with the variables of k2x.env beside the file in the environment."""
+    load_env_file(config)
     return load(config)

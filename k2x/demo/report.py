@@ -1,0 +1,132 @@
+"""The demo's last page: a table per organisation, one order beside its invoice, one dead letter, and links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from k2x.audit.facts import OrderSeen
+from k2x.audit.judge import Verdict
+from k2x.demo.outcome import Account, by_org, reasons
+from k2x.demo.run import Look
+
+_HEAD = (
+    "organisation",
+    "orders",
+    "invoices",
+    "paid",
+    "dead letters",
+    "suppressed",
+    "held",
+    "Xero calls",
+    "calls/order",
+)
+
+
+def page(look: Look, *, books_url: str, metrics: dict[str, str], curl: str, logs: str) -> str:
+    """The whole page as text."""
+    parts = [
+        table(look),
+        faults(look.verdicts),
+        letters(look.verdicts),
+        beside(look),
+        one_letter(look.verdicts),
+        f"Look around\n  Xero's books    {books_url}\n  logs            {logs}\n"
+        + "".join(f"  {name + ' metrics':15} {url}\n" for name, url in metrics.items()),
+        f"Send an order of your own (it is signed for five minutes from when you paste it)\n{curl}",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def table(look: Look) -> str:
+    """One row an organisation, then the total with latency."""
+    rows = [_row(org, one) for org, one in by_org(look.verdicts, look.calls).items()]
+    total = look.total
+    rows.append(_row("all", total))
+    widths = [max(len(str(row[i])) for row in [_HEAD, *rows]) for i in range(len(_HEAD))]
+    lines = [
+        "  ".join(
+            str(cell).rjust(width) if i else str(cell).ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in [_HEAD, *rows]
+    ]
+    tail = (
+        f"\nfrom accepted to PAID: median {total.p50_latency_s} s, 95 % within {total.p95_latency_s} s"
+        f"\nlost {total.lost}   doubled {total.doubled}   drift {total.drift}"
+        "   (by an independent reader of topics and books)"
+    )
+    return "\n".join(lines) + tail + "\n"
+
+
+def faults(verdicts: Sequence[Verdict]) -> str:
+    """What should never be: each lost, doubled or drifted order."""
+    lines = [f"  LOST {v.key} of {v.store}" for v in verdicts if v.state == "lost"]
+    lines += [f"  DOUBLED {v.key}: {v.doubled}" for v in verdicts if v.doubled]
+    lines += [f"  DRIFT {v.key}: {v.drift}" for v in verdicts if v.drift]
+    return "\n".join(["Not as it must be", *lines, ""]) if lines else ""
+
+
+def letters(verdicts: Sequence[Verdict]) -> str:
+    """Dead letters by reason; these orders failed well: nothing of them is lost."""
+    counted = reasons(verdicts)
+    return (
+        "\n".join(["Dead letters by reason", *(f"  {count:4}  {name}" for name, count in counted), ""])
+        if counted
+        else ""
+    )
+
+
+def beside(look: Look) -> str:
+    """One order of several lines beside its invoice and payment."""
+    chosen = _most_telling(look.verdicts)
+    if chosen is None or chosen.invoice is None:
+        return ""
+    order: OrderSeen = look.facts.orders[chosen.key][-1]
+    invoice = chosen.invoice
+    rows: list[tuple[str, Any, Any]] = [
+        ("number", f"order {order.order_id} of {order.store}", f"{invoice.number} in {invoice.org}, {invoice.status}"),
+        ("total", f"{order.total:.2f} {order.currency}", f"{invoice.total:.2f} {invoice.currency}"),
+        ("tax", f"{order.tax:.2f}", f"{invoice.total_tax:.2f}"),
+        ("gift cards", f"{order.gift_cards:.2f}", ""),
+        (
+            "paid",
+            f"{order.total - order.gift_cards:.2f} by the gateway",
+            " + ".join(f"{p:.2f}" for p in invoice.payments),
+        ),
+        ("due", "", f"{invoice.amount_due:.2f}"),
+    ]
+    lines = [f"  {name:11} {left!s:38} {right}" for name, left, right in rows]
+    return "\n".join(["One order beside its invoice", f"  {'':11} {'Kentico':38} Xero", *lines, ""])
+
+
+def one_letter(verdicts: Sequence[Verdict]) -> str:
+    """One dead letter in words."""
+    letter = next((v.letter for v in verdicts if v.state == "dead_lettered" and v.letter is not None), None)
+    if letter is None:
+        return ""
+    return (
+        f"One dead letter\n  order    {letter.key} of {letter.store}\n"
+        f"  why      {letter.error_class}: {letter.message}\n"
+        f"  remedy   {letter.hint}\n  where    {letter.topic}, partition {letter.partition}, offset {letter.offset}\n"
+    )
+
+
+def _most_telling(verdicts: Sequence[Verdict]) -> Verdict | None:
+    """A posted order with the most payments, then the most tax: it shows more than one rule at work."""
+    posted = [v for v in verdicts if v.invoice is not None and v.invoice.status == "PAID"]
+    return max(posted, key=lambda v: (len(v.invoice.payments), v.invoice.total_tax), default=None)  # type: ignore[union-attr]
+
+
+def _row(name: str, one: Account) -> tuple[Any, ...]:
+    return (
+        name,
+        one.orders_in,
+        one.posted,
+        one.paid,
+        one.dead_lettered,
+        one.suppressed,
+        one.held,
+        one.xero_calls,
+        one.calls_per_order,
+    )

@@ -1,0 +1,172 @@
+"""The course of a demo: start the world, trade, wait until every order has an end, give an honest account.
+
+The account comes from the independent reader (k2x.audit) over the topics and the sandbox's own books, not from what
+the processes say of themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from k2x.audit.facts import Facts, gather
+from k2x.audit.judge import Store, Verdict, judge
+from k2x.clients import codec
+from k2x.demo import outcome
+from k2x.demo.books import Books
+from k2x.demo.world import World
+from k2x.errors import K2xError
+from k2x.publish import rules_of
+
+# How long after the last order was placed; the slowest honest wait is a paced Xero minute.
+_SETTLE_S = 150.0
+_LOOK_EVERY_S = 2.0
+# Hints are debounced for 2 s and read in batches: this much silence means that nothing is under way.
+_QUIET_LOOKS = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for on the command line."""
+
+    orders: int = 60
+    seed: int = 2026
+    rate: float = 12.0
+    once: bool = False
+    directory: Path = Path(".k2x/demo")
+
+
+@dataclass
+class Look:
+    """One look at topics and books."""
+
+    facts: Facts
+    verdicts: list[Verdict]
+    calls: dict[str, int]
+    expected: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def total(self) -> outcome.Account:
+        return outcome.account(self.verdicts, sum(self.calls.values()))
+
+    def open_keys(self) -> set[str]:
+        """Orders that the shop has sent and that have no end yet."""
+        ended = {v.key for v in self.verdicts if v.state not in {"lost", "waiting", "parked"}}
+        held = {v.key for v in self.verdicts if v.held}
+        late = {key for key, kind in self.expected.items() if kind == "held_later" and key not in held}
+        return (set(self.expected) - ended) | late
+
+
+async def run(plan: Plan, say: Callable[[str], None], show: Callable[[World, Look, str], Any]) -> bool:
+    """The whole demo. `say` is given one progress line at a time, `show` the final look. True when nothing is off."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    world = World(plan.directory)
+    try:
+        look = await _until(stop, _course(world, plan, say))
+        if look is None:
+            return True
+        show(world, look, await world.get("kentico", "/_sandbox/curl/emea"))
+        if not plan.once:
+            await _trade_on(world, stop, say)
+        return look.total.clean
+    finally:
+        say("stopping")
+        await world.stop()
+
+
+async def _until(stop: asyncio.Event, course: Any) -> Look | None:
+    """The result of `course`, or None when a person stops it first."""
+    task = asyncio.create_task(course)
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return None
+    stopped.cancel()
+    look: Look = task.result()
+    return look
+
+
+async def _course(world: World, plan: Plan, say: Callable[[str], None]) -> Look:
+    begun = time.monotonic()
+    await world.start(lambda step: say(f"starting {step}"))
+    say(f"ready in {time.monotonic() - begun:.0f} s; the shops open")
+    await world.post("kentico", "/_sandbox/target", {"url": world.url("receiver")})
+    await world.post(
+        "kentico", "/_sandbox/trade", {"orders": plan.orders, "rate": plan.rate, "seed": plan.seed, "must_fail": True}
+    )
+    return await settle(world, say)
+
+
+async def settle(world: World, say: Callable[[str], None], patience_s: float = _SETTLE_S) -> Look:
+    """Look again and again until every order that the shop sent has an end, or patience is over."""
+    deadline = time.monotonic() + patience_s
+    quiet, before = 0, None
+    while True:
+        trade = await world.get("kentico", "/_sandbox/trade")
+        seen = await look(world)
+        total = seen.total
+        say(
+            f"orders {total.orders_in}  paid {total.paid}  dead letters {total.dead_lettered}  suppressed "
+            f"{total.suppressed}  held {total.held}  on the way {len(seen.open_keys())}  Xero calls {total.xero_calls}"
+        )
+        if trade["running"]:
+            deadline = time.monotonic() + patience_s
+        now = (total.orders_in, total.posted, total.xero_calls, sum(map(len, seen.facts.results.values())))
+        quiet, before = (quiet + 1 if now == before and not seen.open_keys() else 0), now
+        if not trade["running"] and quiet >= _QUIET_LOOKS:
+            return seen
+        if time.monotonic() > deadline:
+            return seen
+        if world.supervisor.failures():
+            raise K2xError("; ".join(world.supervisor.failures()))
+        await asyncio.sleep(_LOOK_EVERY_S if trade["running"] else _LOOK_EVERY_S / 2)
+
+
+async def look(world: World) -> Look:
+    """Read everything anew."""
+    shop = await world.get("kentico", "/_sandbox/orders")
+    return await asyncio.get_running_loop().run_in_executor(None, _look_now, world, shop)
+
+
+def _look_now(world: World, shop: Any) -> Look:
+    settings = world.settings
+    orgs = sorted(settings.organisations)
+    books = Books(world.url("xero"))
+    facts = gather(world.kafka_conf, codec(settings), orgs)
+    stores = {
+        name: Store(store.organisation, rules_of(settings, store.organisation).store(name).prefix)
+        for name, store in settings.stores.items()
+    }
+    verdicts = judge(facts, list(books.invoices(orgs)), stores)
+    expected = {
+        f"{order['instance']}|{order['OrderID']}": order["expected"] for order in shop["orders"] if order["sent"]
+    }
+    return Look(facts, verdicts, {org: books.calls(org) for org in orgs}, expected)
+
+
+async def _trade_on(world: World, stop: asyncio.Event, say: Callable[[str], None]) -> None:
+    """Keep trading gently until Ctrl-C."""
+    gentle = {"orders": 1_000_000, "rate": 0.2, "must_fail": True}
+    await world.post("kentico", "/_sandbox/trade", gentle)
+    while not stop.is_set():
+        total = (await look(world)).total
+        say(f"trading on; Ctrl-C ends it. orders {total.orders_in}  paid {total.paid}  Xero calls {total.xero_calls}")
+        if world.supervisor.failures():
+            raise K2xError("; ".join(world.supervisor.failures()))
+        await _sleep_or(stop, 5.0)
+
+
+async def _sleep_or(stop: asyncio.Event, seconds: float) -> None:
+    task = asyncio.create_task(stop.wait())
+    await asyncio.wait({task}, timeout=seconds)
+    task.cancel()

@@ -1,0 +1,170 @@
+"""Starts what the demo needs, and stops it: Kafka, both sandboxes, topics, rules, and every process of k2x.
+
+Kafka's data and the sandboxes' state live in one directory and are dropped together, so a second run continues the
+same shop and the same books.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import structlog
+import yaml
+
+from k2x import kafka_topics
+from k2x.clients import codec, librdkafka
+from k2x.config import load
+from k2x.demo.deployment import deployment, secrets
+from k2x.embedded import EmbeddedKafka
+from k2x.errors import K2xError, SandboxFailed
+from k2x.publish import publish_rules
+from k2x.settings import Settings
+from k2x.supervisor import Supervisor
+
+log = structlog.get_logger()
+
+PROCESSES = ("receiver", "reader", "streams", "sink", "writeback")
+_READY_S = 60.0
+
+
+class World:
+    """Everything the demo runs. Use `start`, then `stop`; the addresses are attributes in between."""
+
+    def __init__(self, directory: Path, *, speed: float = 1.0, latency_ms: int = 0) -> None:
+        self.directory = directory
+        self.speed = speed
+        self.latency_ms = latency_ms
+        self.supervisor = Supervisor()
+        self.kafka_conf: dict[str, Any] = {}
+        self.ports: dict[str, int] = {}
+        self._kafka: EmbeddedKafka | None = None
+        self._settings: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        if self._settings is None:
+            raise K2xError("the demo has not started")
+        return self._settings
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    async def start(self, say: Any) -> None:
+        """Bring everything up, in the order of who needs whom; `say` is told each step."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.ports = _ports(self.directory / "ports.json")
+        os.environ.update(secrets())
+        say("Kafka (a cold start downloads about 50 MB once)")
+        self._kafka = EmbeddedKafka(self.directory / "kafka")
+        bootstrap = await asyncio.get_running_loop().run_in_executor(None, self._kafka.start)
+        say("the Xero sandbox and the Kentico shop")
+        await self._start_sandboxes()
+        path = self.directory / "k2x.yaml"
+        written = deployment(bootstrap, self.ports, self.directory, self.speed)
+        path.write_text(yaml.safe_dump(written, sort_keys=False, allow_unicode=True), "utf-8")
+        self._settings = load(path)
+        self.kafka_conf = librdkafka(self._settings, bootstrap)
+        say("topics and rules")
+        settings = self._settings
+        kafka_topics.apply(
+            self.kafka_conf, settings.organisations, settings.kafka.partitions, settings.kafka.replication
+        )
+        publish_rules(settings, self.kafka_conf, codec(settings), by="k2x demo")
+        say("receiver, reader, streams, sink, write-back")
+        for name in PROCESSES:
+            command = [sys.executable, "-m", "k2x", "run", name, "--config", str(path)]
+            await self.supervisor.start(name, command, {}, self._log(name))
+        await self._ready()
+
+    async def stop(self) -> None:
+        """Stop children first, the broker last, so that each can commit what it has."""
+        await self.supervisor.stop()
+        if self._kafka is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._kafka.stop)
+
+    async def post(self, name: str, path: str, body: Mapping[str, Any]) -> Any:
+        """Ask a sandbox's control page for something."""
+        return await self._ask("POST", name, path, dict(body))
+
+    async def get(self, name: str, path: str) -> Any:
+        return await self._ask("GET", name, path, None)
+
+    async def _ask(self, method: str, name: str, path: str, body: dict[str, Any] | None) -> Any:
+        async with httpx.AsyncClient(timeout=60.0) as client:
+            try:
+                answer = await client.request(method, self.url(name) + path, json=body)
+                answer.raise_for_status()
+            except httpx.HTTPError as error:
+                raise SandboxFailed(f"{name} at {self.url(name)}{path}: {error}; see {self._log(name)}") from error
+        if "json" not in answer.headers.get("content-type", ""):
+            return answer.text
+        return answer.json()
+
+    async def _start_sandboxes(self) -> None:
+        for name, module in (("xero", "connectors.xero.sandbox"), ("kentico", "connectors.kentico.sandbox")):
+            state = self.directory / f"{name}-sandbox"
+            command = [sys.executable, "-m", module, "--port", str(self.ports[name]), "--state", str(state)]
+            await self.supervisor.start(name, command, {}, self._log(name))
+        await asyncio.gather(*(self._answers(self.url(n) + "/healthz", n) for n in ("xero", "kentico")))
+
+    async def _ready(self) -> None:
+        waits = [self._answers(f"http://127.0.0.1:{self.ports[f'{n}-metrics']}/metrics", n) for n in PROCESSES]
+        await asyncio.gather(self._answers(self.url("receiver") + "/healthz", "receiver"), *waits)
+
+    async def _answers(self, url: str, name: str) -> None:
+        deadline = time.monotonic() + _READY_S
+        async with httpx.AsyncClient(timeout=2.0) as client:
+            while time.monotonic() < deadline:
+                try:
+                    if (await client.get(url)).status_code < 500:
+                        return
+                except httpx.HTTPError as error:
+                    log.debug("not_ready", process=name, error=type(error).__name__)
+                if self.supervisor.failures():
+                    break
+                await asyncio.sleep(0.1)
+        failures = "; ".join(self.supervisor.failures()) or f"no answer from {url} within {_READY_S:.0f} s"
+        raise SandboxFailed(f"{name} did not start: {failures}. Its log is {self._log(name)}")
+
+    def _log(self, name: str) -> Path:
+        return self.directory / "logs" / f"{name}.log"
+
+
+def drop(directory: Path) -> None:
+    """Forget Kafka's data and both sandboxes' state together."""
+    shutil.rmtree(directory, ignore_errors=False) if directory.exists() else None
+
+
+def _ports(path: Path) -> dict[str, int]:
+    """Free ports, kept between runs so that addresses a person has noted stay true while they are free."""
+    names = ["xero", "kentico", "receiver", *(f"{name}-metrics" for name in PROCESSES)]
+    kept: dict[str, int] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    ports = {name: kept[name] if name in kept and _free(kept[name]) else _free_port() for name in names}
+    path.write_text(json.dumps(ports), "utf-8")
+    return ports
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
