@@ -1,7 +1,7 @@
 """`make bench`: runs every tests/bench/bench_*.py, prints a table, appends the figures to results.csv.
 
-`ARGS="streams receiver"` runs those only; `ARGS=--short` a short form for CI; `--no-save` leaves the CSV alone. Each module
-has `run(short: bool) -> list[Row]`; a Row is (metric, value, unit, conditions).
+`ARGS="streams receiver"` runs those only; `--short` is a short form for CI; `--no-save` leaves the CSV alone.
+Each module has `run(short: bool) -> list[Row]`; a Row is (metric, value, unit, conditions).
 """
 
 from __future__ import annotations
