@@ -1,0 +1,120 @@
+"""What the Kentico processes are told: frozen settings, made by k2x from k2x.yaml and the environment."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+Dialect = Literal["K13", "XBYK"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RestSettings(_Part):
+    """Kentico 13's REST service on the administration application: `url` ends in /rest."""
+
+    url: str
+    user: str
+    password: SecretStr
+    timeout_s: float = Field(30.0, gt=0, description="of one attempt, in all")
+    attempts: int = Field(4, ge=1, le=20, description="of one request, before it counts as unavailable")
+    backoff_s: float = Field(0.5, ge=0, description="before the second attempt; doubles, at most 30 s")
+    page: int = Field(1000, ge=10, description="rows of one answer")
+    connections: int = Field(4, ge=1, description="at the same time, to one instance")
+
+
+class InstanceSettings(_Part):
+    """A Kentico installation. `prices_include_tax` is by site name; a site that is not listed is inferred per order."""
+
+    name: str
+    time_zone: str
+    dialect: Dialect = "K13"
+    secrets: tuple[SecretStr, ...] = Field((), max_length=2)
+    hint_token: SecretStr | None = None
+    rest: RestSettings | None = None
+    prices_include_tax: dict[str, bool] = Field(default_factory=dict)
+    tax_address: Literal["billing", "shipping"] = "billing"
+    writeback_columns: frozenset[str] = Field(frozenset(), description="custom order columns k2x may write; none: off")
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        ZoneInfo(value)
+        return value
+
+    @field_validator("secrets")
+    @classmethod
+    def _no_weak_secret(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(secret.get_secret_value()) < 16 for secret in value):
+            raise ValueError("a webhook secret has at least 16 characters")
+        return value
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+
+class _Process(_Part):
+    instances: tuple[InstanceSettings, ...]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> _Process:
+        names = [instance.name for instance in self.instances]
+        if len(names) != len(set(names)):
+            raise ValueError(f"an instance is named twice: {', '.join(sorted(names))}")
+        return self
+
+    @cached_property
+    def by_name(self) -> dict[str, InstanceSettings]:
+        return {instance.name: instance for instance in self.instances}
+
+
+class ReceiverSettings(_Process):
+    """The web process that accepts events."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    max_body_bytes: int = Field(5_000_000, ge=1024)
+    max_events: int = Field(500, ge=1)
+    tolerance_s: int = Field(300, ge=1, description="age of a signature")
+    max_in_flight_bytes: int = Field(
+        64_000_000, description="bodies not yet acknowledged by Kafka; more is answered 429"
+    )
+    # Kafka's default message.max.bytes is 1,048,588 and counts key, headers and batch overhead.
+    max_record_bytes: int = Field(950_000, ge=1024)
+    retry_after_s: int = Field(5, ge=1)
+    drain_s: float = Field(5.0, gt=0, description="how long a stop waits for requests under way")
+
+
+class ReaderSettings(_Process):
+    """The process that turns hints into whole orders."""
+
+    group_id: str = "k2x-reader"
+    debounce_s: float = Field(2.0, ge=0)
+    batch: int = Field(100, ge=1, le=100)
+    pending_max: int = Field(50_000, ge=100, description="orders waiting; above it the partitions are paused")
+    # A hint can come from inside the checkout's transaction, before its commit, or just before a delete.
+    grace_s: float = Field(
+        30.0, ge=0, description="how long an order that is absent or half written is looked for again"
+    )
+    outage_pause_s: float = Field(
+        1.0, gt=0, description="first pause of an instance that does not answer; doubles to 60 s"
+    )
+    lookups_refresh_s: float = Field(300.0, gt=0)
+    max_record_bytes: int = Field(950_000, ge=1024)
+
+
+class WritebackSettings(_Process):
+    """The process that writes results into Kentico's order columns. Off unless `enabled`."""
+
+    group_id: str = "k2x-writeback"
+    enabled: bool = False
+    # Kentico's save of an order is heavy (history, e-mails, search index): a few at a time are polite.
+    concurrent: int = Field(4, ge=1, le=32)
+    batch: int = Field(100, ge=1, le=1000)
+    outage_pause_s: float = Field(1.0, gt=0)
