@@ -1,4 +1,4 @@
-"""Runs the sandbox shop: `python -m connectors.kentico.sandbox --port 8090`; prints its address as a JSON line when ready."""
+"""Runs the sandbox shop: `python -m connectors.kentico.sandbox --port 8090`; prints its address as JSON when ready."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def _run(options: argparse.Namespace) -> None:
 
 
 def _credentials() -> dict[str, Credentials]:
-    """`{"emea": {"user", "password", "webhook_secret", "hint_token"}, …}` from the environment; empty means the defaults."""
+    """`{"emea": {"user", "password", "webhook_secret", "hint_token"}, …}` from the environment; else the defaults."""
     text = os.environ.get(_SECRETS)
     if not text:
         return {}

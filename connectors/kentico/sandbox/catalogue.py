@@ -1,4 +1,4 @@
-"""The lookup rows of each instance (sites, currencies, tax, statuses, options, SKUs) and the rates the shop charges by."""
+"""The lookup rows of each instance (sites, currencies, tax, statuses, options, SKUs) and the tax rates charged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Sku:
 
 @dataclass(frozen=True)
 class Currency:
-    """`value` is COM_CurrencyExchangeRate.ExchangeRateValue: main currency per one unit (1 GBP = 1.27 USD is 0.787…)."""
+    """`value` is COM_CurrencyExchangeRate.ExchangeRateValue: main currency per unit (1 GBP = 1.27 USD is 0.787…)."""
 
     id: int
     code: str

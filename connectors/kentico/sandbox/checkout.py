@@ -3,102 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from html import escape
 from random import Random
-from typing import Any, Protocol
-from uuid import UUID
-from zoneinfo import ZoneInfo
+from typing import Any
 
 from connectors.kentico.sandbox import payload
 from connectors.kentico.sandbox.catalogue import Catalogue, Site, catalogue
+from connectors.kentico.sandbox.payment import settle
 from connectors.kentico.sandbox.places import Person, person
-from connectors.kentico.sandbox.pricing import ZERO, Basket, Line, Priced, PricedLine, price
+from connectors.kentico.sandbox.pricing import Basket, Line, Priced, PricedLine, price
+from connectors.kentico.sandbox.rows import (
+    BILLING,
+    COMPANY,
+    SHIPPING,
+    Buyer,
+    Counter,
+    Ids,
+    OrderRows,
+    guid,
+    scaled,
+    seeded,
+    stamp,
+    summary,
+)
 from connectors.kentico.sandbox.schema import ADDRESS, CUSTOMER, HISTORY, ITEM, ORDER, ORDER_ADDRESS, Row, full_row
-
-BILLING, SHIPPING, COMPANY = 1, 2, 3
-"""COM_OrderAddress.AddressType."""
-
-_SCALE = Decimal("1e-9")
-_RESULT_ITEM = '<item name="{name}" header="{{$PaymentGateway.Result.{header}$}}" value="{value}" text="{text}" />'
-OFFLINE_PAYMENTS = frozenset({"MoneyTransfer", "CashOnDelivery"})
-"""Options without a gateway: somebody ticks "paid" by hand and OrderPaymentResult stays NULL."""
-
-
-class Ids(Protocol):
-    """Gives out identity values; each is used once."""
-
-    def take(self, type_name: str) -> int:
-        """The next id of a class."""
-
-
-@dataclass
-class Counter:
-    """Ids for orders that never see a database."""
-
-    next_ids: dict[str, int] = field(default_factory=dict)
-    start: int = 1001
-
-    def take(self, type_name: str) -> int:
-        """The next id of a class."""
-        number = self.next_ids.get(type_name, self.start)
-        self.next_ids[type_name] = number + 1
-        return number
-
-
-@dataclass(frozen=True)
-class Buyer:
-    """A customer's row with the address the bill goes to; `new` rows are not in the database yet."""
-
-    row: Row
-    address: Row
-    new: bool
-
-
-@dataclass(frozen=True)
-class OrderRows:
-    """An order as it stands after commit."""
-
-    order: Row
-    items: list[Row]
-    addresses: list[Row]
-    customer: Row
-    history: list[Row]
-
-
-def seeded(*parts: object) -> Random:
-    """A random stream for these parts, the same on every machine."""
-    return Random("|".join(str(part) for part in parts))  # noqa: S311 - a shop's dice, no secret
-
-
-def stamp(moment: datetime, zone: ZoneInfo) -> str:
-    """datetime2(7) in server-local time without offset, which is what Kentico's DateTime.Now leaves in the database."""
-    local = moment.astimezone(zone)
-    # Python stops at microseconds; the seventh digit is derived so that readers meet all seven.
-    return f"{local:%Y-%m-%dT%H:%M:%S}.{local.microsecond:06d}{local.microsecond % 10}"
-
-
-def guid(rng: Random) -> str:
-    """A version 4 GUID from the stream."""
-    return str(UUID(int=rng.getrandbits(128), version=4))
-
-
-def scaled(amount: Decimal) -> Decimal:
-    """decimal(18,9), as the column keeps it."""
-    return amount.quantize(_SCALE)
-
-
-def summary(entries: Any) -> str:
-    """A `<Summary>` column from (name, amount) pairs; empties are `<Summary />`."""
-    pairs = [(name, value) for name, value in entries if value]
-    if not pairs:
-        return "<Summary />"
-    inner = "".join(
-        f"<Item><Name>{escape(name, quote=False)}</Name><Value>{value:f}</Value></Item>" for name, value in pairs
-    )
-    return f"<Summary>{inner}</Summary>"
 
 
 def new_buyer(basket: Basket, site: Site, who: Person, ids: Ids, at: str, rng: Random) -> Buyer:
@@ -221,60 +150,9 @@ def _address_rows(priced: Priced, buyer: Buyer, order_id: int, ids: Ids, at: str
     return rows
 
 
-def settle(
-    rows: OrderRows, outcome: str, site: Site, zone: ZoneInfo, ids: Ids, moment: datetime, rng: Random
-) -> OrderRows:
-    """The order after its payment: outcome `paid`, `failed`, `authorized` or `by_status` (a paid status, OrderIsPaid NULL)."""
-    names = {
-        "paid": "PaymentReceived",
-        "failed": "PaymentFailed",
-        "authorized": "PaymentAuthorized",
-        "by_status": "Completed",
-    }
-    status = site.statuses[names[outcome]]
-    order = dict(rows.order, OrderStatusID=status, OrderLastModified=stamp(moment, zone))
-    order["OrderIsPaid"] = {"paid": True, "failed": False}.get(outcome)
-    option = next((name for name, number in site.payments.items() if number == order["OrderPaymentOptionID"]), None)
-    if outcome != "by_status" and option is not None and option not in OFFLINE_PAYMENTS:
-        order["OrderPaymentResult"] = payment_result(outcome, option, order["OrderPaymentOptionID"], moment, zone, rng)
-    changed = full_row(
-        HISTORY, OrderStatusUserID=ids.take(HISTORY.name), OrderID=order["OrderID"],
-        FromStatusID=rows.order["OrderStatusID"],
-        ToStatusID=status, Date=stamp(moment, zone),
-    )  # fmt: skip
-    return OrderRows(order, rows.items, rows.addresses, rows.customer, [*rows.history, changed])
-
-
-def payment_result(outcome: str, option: str, option_id: int, moment: datetime, zone: ZoneInfo, rng: Random) -> str:
-    """OrderPaymentResult: en-US local time without zone, header macros, no amount and no currency."""
-    local = moment.astimezone(zone)
-    shown = f"{local.month}/{local.day}/{local.year} {local.hour % 12 or 12}:{local:%M:%S} {'AM' if local.hour < 12 else 'PM'}"
-    flags = {name: str(int(outcome == name)) for name in ("paid", "failed", "authorized")}
-    token = f"{rng.getrandbits(64):016X}"
-    items = [
-        ("date", "Date", shown, ""),
-        ("method", "PaymentMethod", str(option_id), option),
-        (
-            "completed",
-            "IsCompleted",
-            flags["paid"],
-            "{$PaymentGateway.Result.PaymentCompleted$}" if flags["paid"] == "1" else "",
-        ),
-        ("transactionid", "TransactionID", f"PAY-{token}" if outcome == "paid" else "", ""),
-        ("failed", "IsFailed", flags["failed"], ""),
-        ("authorized", "IsAuthorized", flags["authorized"], ""),
-        ("authorizationid", "AuthorizationID", f"AUTH-{token}" if outcome == "authorized" else "", ""),
-        ("description", "Description", "Card declined" if outcome == "failed" else "", ""),
-    ]
-    inner = "".join(
-        _RESULT_ITEM.format(name=name, header=header, value=value, text=text) for name, header, value, text in items
-    )
-    return f"<result>{inner}</result>"
-
-
 def invoice_html(order: Row, priced: Priced) -> str:
     """The rendered invoice that Kentico keeps in the order: heavy, and never worth shipping."""
-    cell = '<td style="padding: 4px 8px 4px 8px; border-bottom: 1px solid #cccccc; font-family: Arial, sans-serif; font-size: 12px">'
+    cell = '<td style="padding: 4px 8px 4px 8px; border-bottom: 1px solid #cccccc; font-family: Arial, sans-serif">'
     return (
         f'<table border="1" width="100%" cellpadding="0" cellspacing="0"><tr>{cell}Invoice {order["OrderID"]}</td></tr>'
         + "".join(_html_line(cell, line) for line in priced.lines)
@@ -298,9 +176,9 @@ def generate(
     every: timedelta = timedelta(seconds=1),
     first_order_id: int = 1001,
 ) -> Iterator[dict[str, Any]]:
-    """n paid orders of `lines` lines as webhook events with `data`, from `new_customers` customers (default: one each).
+    """n paid orders of `lines` lines as webhook events with `data`, from `new_customers` customers (default: n).
 
-    No server and no database: for benchmarks and backfills. Every event is a plain JSON-ready dict (decimals are strings).
+    No server and no database: for benchmarks and backfills. Events are plain JSON-ready dicts (decimals are strings).
     """
     shop = catalogue(instance)
     site = shop.sites[site_name]
@@ -329,18 +207,3 @@ def generate(
             moment + timedelta(milliseconds=30), sequence=number + 1, event_id=guid(rng),
             data=payload.order_data(rows, shop),
         )  # fmt: skip
-
-
-__all__ = [
-    "ZERO",
-    "Buyer",
-    "Counter",
-    "OrderRows",
-    "generate",
-    "new_buyer",
-    "payment_result",
-    "place",
-    "seeded",
-    "settle",
-    "stamp",
-]

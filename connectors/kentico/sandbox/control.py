@@ -1,4 +1,4 @@
-"""The `/_sandbox` interface: trading, faults, the receiver's address, the truth about every order, and a command to send one."""
+"""The `/_sandbox` interface: trading, faults, the receiver's address, every order's truth, a command to send one."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class Control:
 
 
 def curl(shop: Shop, site: str, kind: str, url: str) -> str:
-    """A shell command that sends a new order; the order is in the shop, but no event tells of it unless a person does."""
+    """A shell command that sends a new order; it is in the shop, but no event tells of it unless a person does."""
     order_id = shop.place(kind, site, "curl", None)
     rows = shop.load(order_id)
     event = shop.envelope("order.paid", ORDER, rows.order, rows.order["OrderSiteID"], shop.order_data(rows))
@@ -169,7 +169,8 @@ def curl(shop: Shop, site: str, kind: str, url: str) -> str:
         f"body='{body}'; ts=$(date +%s);"
         f" sig=$(printf '%s.%s' \"$ts\" \"$body\" | openssl dgst -sha256 -hmac '{secret}' | sed 's/^.* //');"
         f" curl -sS -X POST '{url.rstrip('/')}/kentico/{shop.name}/events' -H 'Content-Type: application/json'"
-        f' -H "X-Kentico-Signature: t=$ts,v1=$sig" -H \'X-Kentico-Event-Id: {event["eventId"]}\' --data-binary "$body"\n'
+        f" -H \"X-Kentico-Signature: t=$ts,v1=$sig\" -H 'X-Kentico-Event-Id: {event['eventId']}'"
+        ' --data-binary "$body"\n'
     )
 
 

@@ -1,4 +1,4 @@
-"""One instance's database on disk. Guarantees: a committed checkout, its events and their delivery state survive kill -9."""
+"""One instance's database on disk. Guarantees: a committed checkout, its events and their delivery survive kill -9."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Database:
             written = self._meta("layout")
             if written is not None and written != f"{LAYOUT}:{shop.instance}":
                 raise StateMismatch(
-                    f"{self.path} holds layout {written}, this shop writes {LAYOUT}:{shop.instance}; move the folder away"
+                    f"{self.path} holds layout {written}, not {LAYOUT}:{shop.instance}; move the folder away"
                 )
             for table in TABLES.values():
                 spec = ", ".join(

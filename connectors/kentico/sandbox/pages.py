@@ -8,7 +8,8 @@ from typing import Any
 
 _STYLE = (
     "body{font:14px/1.4 system-ui,sans-serif;margin:2rem;max-width:80rem}table{border-collapse:collapse;width:100%}"
-    "th,td{padding:.3rem .6rem;text-align:left;border-bottom:1px solid #ddd}td.n{text-align:right;font-variant-numeric:tabular-nums}"
+    "th,td{padding:.3rem .6rem;text-align:left;border-bottom:1px solid #ddd}"
+    "td.n{text-align:right;font-variant-numeric:tabular-nums}"
     "caption{text-align:left;font-weight:600;padding:.6rem 0}tr.bad td{color:#a33}"
 )
 SHOWN = 500
@@ -21,10 +22,13 @@ def orders_page(truths: Iterable[Mapping[str, Any]], progress: Mapping[str, Any]
     events = progress["events"]
     rows = "".join(_row(truth) for truth in orders[:SHOWN])
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Dancing Goat sandbox</title><style>{_STYLE}</style>'
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Dancing Goat sandbox</title>'
+        f"<style>{_STYLE}</style>"
         "<h1>Dancing Goat, the sandbox shop</h1>"
-        f"<p>{len(orders)} orders; events: {events['sent']} delivered, {events['pending']} waiting, {events['rejected']} rejected.</p>"
-        "<table><caption>Newest orders</caption><thead><tr><th>Store<th>Order<th>Placed (server time)<th>Kind<th>Total<th>Tax"
+        f"<p>{len(orders)} orders; events: {events['sent']} delivered, {events['pending']} waiting,"
+        f" {events['rejected']} rejected.</p>"
+        "<table><caption>Newest orders</caption><thead><tr><th>Store<th>Order"
+        "<th>Placed (server time)<th>Kind<th>Total<th>Tax"
         f"<th>Currency<th>Paid<th>Expected</tr></thead><tbody>{rows}</tbody></table></html>"
     )
 

@@ -1,4 +1,4 @@
-"""What the shop's own sender module puts on the wire: whole aggregates, hints and Zapier-type flat rows, and their signature."""
+"""What the shop's sender module puts on the wire: whole aggregates, hints, Zapier-type flat rows, and signatures."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from connectors.kentico.sandbox.catalogue import Catalogue
+from connectors.kentico.sandbox.rows import OrderRows
 from connectors.kentico.sandbox.schema import Kind, Row, Table
-
-if TYPE_CHECKING:
-    from connectors.kentico.sandbox.checkout import OrderRows
 
 
 def sign(secret: str, timestamp: int, body: bytes) -> str:
@@ -116,7 +114,7 @@ def _place(address: Row, shop: Catalogue) -> dict[str, Any]:
 
 
 def flat_row(table: Table, row: Row) -> dict[str, str]:
-    """A row as the K13 Zapier module posts it: every column a string, dates in en-US culture without fractions, null empty."""
+    """A row as the K13 Zapier module posts it: every column a string, dates in en-US without fractions, null empty."""
     return {name: _culture(kind, row[name]) for name, kind in table.columns.items()}
 
 

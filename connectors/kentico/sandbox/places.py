@@ -154,7 +154,8 @@ def person(rng: Random, wish: str, country: int) -> Person:
     )
     buyer = Person(
         first, last, f"{local}.{tag}@example.com", f"{phone}{rng.randrange(100, 1000)}",
-        f"{rng.randrange(1, 200)} {rng.choice(streets)}", rng.choice([None, None, "Flat 2"]), city, code, country, state,
+        f"{rng.randrange(1, 200)} {rng.choice(streets)}", rng.choice([None, None, "Flat 2"]), city, code,
+        country, state,
     )  # fmt: skip
     return _as_wished(buyer, rng, wish)
 

@@ -14,7 +14,7 @@ HUNDRED = Decimal(100)
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a basket. `option_of` and `bundle_of` are positions of other lines; `price` replaces the SKU's (main currency)."""
+    """One line of a basket. `option_of`, `bundle_of`: positions of other lines; `price` replaces the SKU's (main)."""
 
     sku: Sku
     quantity: int = 1
@@ -28,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Basket:
-    """What a customer wants and how it will be paid; a scenario makes it, `price` and `checkout.place` turn it into rows."""
+    """What a customer wants and how it will be paid; made by a scenario, turned into rows by `checkout.place`."""
 
     kind: str
     lines: tuple[Line, ...]
@@ -102,7 +102,7 @@ def total_up(
     rate: Callable[[int], Decimal],
     class_name: Callable[[int], str],
 ) -> Totals:
-    """Sums of an order from (tax class, line total) pairs; items' and shipping's tax of one class are merged by display name."""
+    """Sums from (tax class, line total) pairs; items' and shipping's tax of a class are merged by display name."""
     by_class: dict[int, Decimal] = {}
     for tax_class, total in lines:
         by_class[tax_class] = by_class.get(tax_class, ZERO) + total

@@ -1,4 +1,4 @@
-"""What the Dancing Goat sells: numbers and names of Kentico's own sample shop, with invented prices, plus the awkward ones."""
+"""What the Dancing Goat sells: numbers and names of Kentico's sample shop, invented prices, and the awkward ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 
 @dataclass(frozen=True)
 class Product:
-    """One SKU before it belongs to a site. `price` is the British price, tax included; `group` decides class and department."""
+    """One SKU before it belongs to a site. `price`: British, tax included; `group` decides class and department."""
 
     id: int
     number: str | None

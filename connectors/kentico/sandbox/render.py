@@ -1,4 +1,4 @@
-"""K13's REST frames: rows as JSON (string TotalRecords, missing array when empty, shuffled properties) or XML (kentico-data §1)."""
+"""K13's REST frames: JSON (string TotalRecords, missing array when empty, shuffled properties) and XML."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class DateMode(Enum):
 def list_json(
     table: Table, rows: Sequence[Row], names: Sequence[str], total: int, zone: ZoneInfo, mode: DateMode, dice: Random
 ) -> bytes:
-    """The list frame. The order of properties is neither the columns' nor the alphabet's, and one reply keeps to one."""
+    """The list frame. Properties are in neither the columns' nor the alphabet's order; one reply keeps to one."""
     shuffled = list(names)
     dice.shuffle(shuffled)
     count = f'{{"TotalRecords":[{{"TotalRecords":"{total}"}}]}}'

@@ -15,8 +15,8 @@ from typing import Any
 from aiohttp import web
 
 from connectors.kentico.sandbox import render
-from connectors.kentico.sandbox.checkout import scaled, seeded
 from connectors.kentico.sandbox.errors import BadControl, BadQuery, UnknownObject
+from connectors.kentico.sandbox.rows import scaled, seeded
 from connectors.kentico.sandbox.schema import FORBIDDEN_TYPES, TABLES, Kind, Row, Table
 from connectors.kentico.sandbox.shop import Shop
 from connectors.kentico.sandbox.where import column, columns, condition, order, time_literal

@@ -1,4 +1,4 @@
-"""The kinds of order the shop places, by name: a basket, the outcome that is right for it, and what happens to it later."""
+"""The kinds of order the shop places, by name: a basket, the right outcome, and what happens to it later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WISHES = ("any", "guest", "guest_again", "namesake", "company", "unicode", "norf
 """Who may be asked for: see `places.person`. "any" may also be a customer who bought before."""
 
 PAYABLE, SUPPRESSED, HELD_LATER, BY_HAND = "payable", "suppressed", "held_later", "by_hand"
-"""Expected outcomes; `refused:<kind>` is the fifth. `by_hand`: in the shop, but only sent if a person pastes the command."""
+"""Expected outcomes; `refused:<kind>` is the fifth. `by_hand`: only sent if a person pastes the command."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ SITE_SHARES: Mapping[tuple[str, str], int] = {("emea", "GoatUK"): 45, ("emea", "
 
 
 def schedule(n: int, rng: Random, *, mix: Mapping[str, int] | None = None, must_fail: bool = True) -> list[str]:
-    """n kinds in the order they will be placed: about 2 of each must-fail kind in 300, one held in 150, the rest by weight.
+    """n kinds in the order of placing: about 2 of each must-fail kind in 300, one held in 150, the rest by weight.
 
     A mix with more than twice as many orders as kinds places each of its kinds at least once.
     """

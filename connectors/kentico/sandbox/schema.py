@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 Row = dict[str, Any]
-"""One database row: int, bool, float, str, None, Decimal (money) or, for datetime2(7), text in the server's local time."""
+"""One database row: int, bool, float, str, None, Decimal (money), or text in server-local time for datetime2(7)."""
 
 _NAMESPACE = uuid.UUID("6f1d4a0e-8f1c-4b8e-9a55-1c1f5d1a2b10")
 
@@ -28,7 +28,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Table:
-    """A Kentico class: `name` is the REST type, `table` the inner JSON key letter for letter, `plural` the outer one."""
+    """A Kentico class: `name` is the REST type, `table` the inner JSON key to the letter, `plural` the outer one."""
 
     name: str
     table: str
@@ -62,8 +62,8 @@ _TABLES = (
         " OrderStatusID:i"
         " OrderCurrencyID:i OrderCustomerID:i OrderCreatedByUserID:i OrderNote OrderSiteID:i OrderPaymentOptionID:i"
         " OrderInvoice OrderInvoiceNumber OrderTrackingNumber OrderCustomData OrderPaymentResult OrderGUID:g"
-        " OrderLastModified:d OrderTotalPriceInMainCurrency:m OrderIsPaid:b OrderCulture OrderDiscounts OrderGrandTotal:m"
-        " OrderGrandTotalInMainCurrency:m OrderOtherPayments OrderTaxSummary OrderCouponCodes"
+        " OrderLastModified:d OrderTotalPriceInMainCurrency:m OrderIsPaid:b OrderCulture OrderDiscounts"
+        " OrderGrandTotal:m OrderGrandTotalInMainCurrency:m OrderOtherPayments OrderTaxSummary OrderCouponCodes"
         # Custom columns, as an administrator adds them for the write-back and for purchase order numbers.
         " OrderXeroInvoiceNumber OrderXeroInvoiceID OrderXeroStatus OrderPONumber",
         guid="OrderGUID",

@@ -10,9 +10,9 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from connectors.kentico.sandbox.catalogue import Catalogue, Currency, Shipping, Site, Sku
-from connectors.kentico.sandbox.checkout import scaled
 from connectors.kentico.sandbox.database import Database
 from connectors.kentico.sandbox.places import UNITED_KINGDOM, country_rows, state_rows
+from connectors.kentico.sandbox.rows import scaled
 from connectors.kentico.sandbox.schema import (
     CUSTOMER,
     HISTORY,

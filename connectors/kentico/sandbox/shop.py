@@ -1,4 +1,4 @@
-"""One Kentico instance at work: orders placed, paid, edited and PUT as Kentico does it, each with its event in the same commit."""
+"""One Kentico instance at work: orders placed, paid and PUT as Kentico does it, each with its event in one commit."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from random import Random
 from typing import Any
 from uuid import UUID
 
-from connectors.kentico.sandbox import checkout, payload
+from connectors.kentico.sandbox import checkout, edits, payload
 from connectors.kentico.sandbox.catalogue import Catalogue, Site
-from connectors.kentico.sandbox.checkout import Buyer, OrderRows, guid, scaled, seeded, stamp
 from connectors.kentico.sandbox.database import Database
 from connectors.kentico.sandbox.errors import BadControl
-from connectors.kentico.sandbox.places import person
-from connectors.kentico.sandbox.pricing import Basket, Priced, Totals, total_up
+from connectors.kentico.sandbox.payment import settle
+from connectors.kentico.sandbox.places import NORFOLK_ISLAND, person
+from connectors.kentico.sandbox.pricing import Basket, Priced
 from connectors.kentico.sandbox.render import DateMode
-from connectors.kentico.sandbox.scenarios import BY_HAND, HELD, HELD_LATER, PAYABLE, SCENARIOS
+from connectors.kentico.sandbox.rows import Buyer, OrderRows, guid, seeded, stamp
+from connectors.kentico.sandbox.scenarios import BY_HAND, SCENARIOS
 from connectors.kentico.sandbox.schema import (
     ADDRESS,
     CUSTOMER,
@@ -28,7 +28,6 @@ from connectors.kentico.sandbox.schema import (
     ORDER,
     ORDER_ADDRESS,
     SKU,
-    TABLES,
     Row,
     Table,
 )
@@ -123,7 +122,7 @@ class Shop:
             if basket.settlement in ("split", "never"):
                 self._announce("order.created", order_id, channel, rng)
             if basket.settlement in _SETTLED:
-                self._settle(order_id, _SETTLED[basket.settlement], rng)
+                self.settle(order_id, _SETTLED[basket.settlement], rng)
                 event_type = "order.paid" if basket.settlement == "split" else "order.created"
                 self._announce(event_type, order_id, channel, rng)
             if scenario.follow_up is not None and channel is not None:
@@ -139,19 +138,21 @@ class Shop:
     def _buyer(self, basket: Basket, site: Site, moment: datetime, rng: Random) -> Buyer:
         country = basket.country or site.country
         if basket.wish == "any" and rng.random() < 0.4:
-            where = "AddressCountryID = ? AND (AddressStateID IS NULL OR AddressStateID <> 77) AND AddressCustomerID IN (SELECT"
-            where += (
-                " CustomerID FROM COM_Customer WHERE CustomerUserID IS NOT NULL AND CustomerTaxRegistrationID IS NULL)"
+            where = (
+                "AddressCountryID = ? AND (AddressStateID IS NULL OR AddressStateID <> ?) AND AddressCustomerID IN"
+                " (SELECT CustomerID FROM COM_Customer"
+                " WHERE CustomerUserID IS NOT NULL AND CustomerTaxRegistrationID IS NULL)"
             )
-            known = self.database.count(ADDRESS, where, [country])
+            wanted = [country, NORFOLK_ISLAND]
+            known = self.database.count(ADDRESS, where, wanted)
             if known:
-                address = self.database.select(ADDRESS, where, [country], limit=1, offset=rng.randrange(known))[0]
+                address = self.database.select(ADDRESS, where, wanted, limit=1, offset=rng.randrange(known))[0]
                 return Buyer(self.database.get(CUSTOMER, address["AddressCustomerID"]), address, False)
         who = person(rng, basket.wish, country)
         return checkout.new_buyer(basket, site, who, self.database, stamp(moment, self.catalogue.zone), rng)
 
     def _commit_checkout(self, rows: OrderRows, buyer: Buyer) -> None:
-        """Kentico's steps: order without number and status, items, addresses, then the number and status, then stock."""
+        """Kentico's steps: order without number and status, items, addresses, then number and status, then stock."""
         if buyer.new:
             self.database.insert(CUSTOMER, buyer.row)
             if buyer.row["CustomerUserID"] is not None:
@@ -185,12 +186,13 @@ class Shop:
             "customer_id": order["OrderCustomerID"], "guest": rows.customer["CustomerUserID"] is None,
             "order_date": order["OrderDate"], "lines": len(rows.items), "edited": [], "first": None,
         }  # fmt: skip
-        return truth | _sums(priced.totals, order)
+        return truth | edits.sums(priced.totals, order)
 
-    def _settle(self, order_id: int, outcome: str, rng: Random) -> None:
+    def settle(self, order_id: int, outcome: str, rng: Random) -> None:
+        """Let a payment succeed, fail or be authorized; joins the caller's transaction and tells nobody."""
         rows = self.load(order_id)
         site = self.catalogue.site_by_id(rows.order["OrderSiteID"])
-        after = checkout.settle(rows, outcome, site, self.catalogue.zone, self.database, self.now(), rng)
+        after = settle(rows, outcome, site, self.catalogue.zone, self.database, self.now(), rng)
         changes = {name: value for name, value in after.order.items() if value != rows.order[name]}
         self.database.update(ORDER, order_id, changes)
         self.database.insert(HISTORY, after.history[-1])
@@ -202,18 +204,11 @@ class Shop:
 
     def follow_up(self, order_id: int, action: str, channel: str | None = None) -> None:
         """Do one of `pay`, `edit_note`, `edit_address`, `edit_item_text`, `edit_items` to an order and tell of it."""
-        actions: Mapping[str, Callable[[int, Random], str]] = {
-            "pay": self._pay,
-            "edit_note": self._edit_note,
-            "edit_address": self._edit_address,
-            "edit_item_text": self._edit_item_text,
-            "edit_items": self._edit_items,
-        }
-        if action not in actions:
-            raise BadControl(f"action {action!r} is none of {', '.join(actions)}")
+        if action not in edits.ACTIONS:
+            raise BadControl(f"action {action!r} is none of {', '.join(edits.ACTIONS)}")
         rng = seeded("follow up", self.name, order_id, action, self.database.peek(_OUTBOX))
         with self.database.transaction():
-            event_type = actions[action](order_id, rng)
+            event_type = edits.ACTIONS[action](self, order_id, rng)
             truth = self.database.truth(order_id)
             if action != "pay":
                 truth["edited"].append(action)
@@ -221,90 +216,10 @@ class Shop:
             self._announce(event_type, order_id, channel or truth["channel"] or "webhook", rng)
         self.on_event()
 
-    def _pay(self, order_id: int, rng: Random) -> str:
-        self._settle(order_id, "paid", rng)
-        truth = self.database.truth(order_id)
-        self.database.write_truth(order_id, truth | {"expected": PAYABLE})
-        return "order.paid"
-
-    def _edit_note(self, order_id: int, rng: Random) -> str:
-        note = rng.choice(["Leave with the neighbour at no. 9", "Customer rang: call before delivery"])
-        self.database.update(
-            ORDER, order_id, {"OrderNote": note, "OrderLastModified": stamp(self.now(), self.catalogue.zone)}
-        )
-        return "order.updated"
-
-    def _edit_address(self, order_id: int, rng: Random) -> str:
-        """Only the address row changes: the order's LastModified stays."""
-        address = self.load(order_id).addresses[0]
-        line = f"{rng.randrange(1, 99)} New Street"
-        changes = {"AddressLine1": line, "AddressLastModified": stamp(self.now(), self.catalogue.zone)}
-        self.database.update(ORDER_ADDRESS, address["AddressID"], changes)
-        return "order.updated"
-
-    def _edit_item_text(self, order_id: int, rng: Random) -> str:
-        """A pure item edit: the rows are re-inserted, and the order is not touched (AllowTouchParent is false)."""
-        items = self.load(order_id).items
-        items[0]["OrderItemText"] = rng.choice(["Happy birthday, Sam", "With thanks"])
-        self._replace_items(items)
-        return "order.updated"
-
-    def _edit_items(self, order_id: int, rng: Random) -> str:
-        """One unit more of the first line: other money, and a paid order that no longer fits its payment."""
-        rows, truth = self.load(order_id), self.database.truth(order_id)
-        first = rows.items[0]
-        first["OrderItemTotalPrice"] += first["OrderItemUnitPrice"]
-        first["OrderItemUnitCount"] += 1
-        totals = self._retotal(rows, truth)
-        value = self.catalogue.site_by_id(rows.order["OrderSiteID"]).currency(truth["currency"]).value
-        first["OrderItemTotalPriceInMainCurrency"] = scaled(first["OrderItemTotalPrice"] * value)
-        self._replace_items(rows.items)
-        main = self.catalogue.site_by_id(rows.order["OrderSiteID"]).main
-        changes = {
-            "OrderTotalPrice": scaled(totals.total_price), "OrderTotalTax": scaled(totals.tax),
-            "OrderGrandTotal": scaled(totals.grand_total), "OrderTaxSummary": checkout.summary(totals.tax_summary),
-            "OrderTotalPriceInMainCurrency": scaled(main.round(totals.total_price * value)),
-            "OrderGrandTotalInMainCurrency": scaled(main.round(totals.grand_total * value)),
-            "OrderLastModified": stamp(self.now(), self.catalogue.zone),
-        }  # fmt: skip
-        self.database.update(ORDER, order_id, changes)
-        before = {name: truth[name] for name in _SUM_NAMES}
-        expected = HELD_LATER if truth["expected"] == PAYABLE else truth["expected"]
-        truth |= {"first": truth["first"] or before, "expected": expected} | _sums(totals, rows.order | changes)
-        self.database.write_truth(order_id, truth)
-        return "order.updated"
-
-    def _retotal(self, rows: OrderRows, truth: Mapping[str, Any]) -> Totals:
-        site = self.catalogue.site_by_id(rows.order["OrderSiteID"])
-        billing = next(row for row in rows.addresses if row["AddressType"] == checkout.BILLING)
-        has_tax_id = bool(rows.customer["CustomerTaxRegistrationID"])
-        shipping_id = rows.order["OrderShippingOptionID"]
-        shipping = next((option for option in site.shipping if option.id == shipping_id), None)
-        by_id = {sku.id: sku.tax_class for sku in site.skus.values()}
-        return total_up(
-            ((by_id[item["OrderItemSKUID"]], item["OrderItemTotalPrice"]) for item in rows.items),
-            Decimal(truth["order_discount"]),
-            None if shipping is None else (shipping.tax_class, Decimal(truth["shipping"])),
-            [(card["name"], Decimal(card["amount"])) for card in truth["gift_cards"]],
-            inclusive=site.inclusive,
-            currency=site.currency(truth["currency"]),
-            rate=lambda of: self.catalogue.rate(of, billing["AddressCountryID"], billing["AddressStateID"], has_tax_id),
-            class_name=self.catalogue.class_name,
-        )
-
-    def _replace_items(self, items: list[Row]) -> None:
-        """Delete and re-insert, as Kentico saves an order's items: new OrderItemID, same OrderItemGUID."""
-        at = stamp(self.now(), self.catalogue.zone)
-        for item in items:
-            self.database.delete(ITEM, item["OrderItemID"])
-        for item in items:
-            fresh = {"OrderItemID": self.database.take(ITEM.name), "OrderItemLastModified": at}
-            self.database.insert(ITEM, item | fresh)
-
     # Changes from outside, and of master data
 
     def put(self, table: Table, row_id: int, changes: Mapping[str, Any]) -> Row:
-        """A partial update through REST: LastModified moves, a status change leaves history, and an order's save is an event."""
+        """A partial update through REST: LastModified moves, a new status leaves history, an order's save tells."""
         rng = seeded("put", self.name, table.name, row_id, self.database.peek(_OUTBOX))
         with self.database.transaction():
             before = self.database.get(table, row_id)
@@ -403,27 +318,3 @@ class Shop:
         event = self.envelope(event_type, table, row, site_id, data)
         body = json.dumps(event, ensure_ascii=False)
         self.database.post(event["sequence"], "events", event["eventId"], event_type, row[table.id], body)
-
-
-_SUM_NAMES = (
-    "total_price", "total_tax", "grand_total", "shipping", "order_discount", "tax_by_class", "gift_cards",
-    "total_in_main_currency",
-)  # fmt: skip
-
-
-def _sums(totals: Totals, order: Row) -> dict[str, Any]:
-    """The money of an order as text with plain decimals; total and grand total are the columns', wrong or not."""
-    cents = Decimal("0.01")
-    return {
-        "total_price": str(Decimal(order["OrderTotalPrice"]).quantize(cents)),
-        "total_tax": str(totals.tax.quantize(cents)),
-        "grand_total": str(Decimal(order["OrderGrandTotal"]).quantize(cents)),
-        "shipping": str(totals.shipping.quantize(cents)),
-        "order_discount": str(totals.order_discount.quantize(cents)),
-        "tax_by_class": {name: str(value.quantize(cents)) for name, value in totals.tax_summary},
-        "gift_cards": [{"name": name, "amount": str(value.quantize(cents))} for name, value in totals.other_payments],
-        "total_in_main_currency": str(Decimal(order["OrderTotalPriceInMainCurrency"]).quantize(cents)),
-    }
-
-
-__all__ = ["CHANNELS", "HELD", "TABLES", "Credentials", "Shop", "Timing"]

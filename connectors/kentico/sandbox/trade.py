@@ -10,8 +10,8 @@ from typing import Any
 
 import structlog
 
-from connectors.kentico.sandbox.checkout import seeded
 from connectors.kentico.sandbox.errors import BadControl
+from connectors.kentico.sandbox.rows import seeded
 from connectors.kentico.sandbox.scenarios import SCENARIOS, SITE_SHARES, schedule, site_for
 from connectors.kentico.sandbox.shop import CHANNELS, Shop, Timing
 
@@ -25,7 +25,7 @@ _TICK = 0.05
 
 @dataclass(frozen=True)
 class Order:
-    """What `POST /_sandbox/trade` asks for. `rate` in orders a second, 0 as fast as possible; `orders` 0 without end."""
+    """What `POST /_sandbox/trade` asks for. `rate`: orders a second, 0 as fast as possible; `orders` 0: without end."""
 
     orders: int = 30
     rate: float = 0.0

@@ -125,9 +125,9 @@ class _Parser:
     def _value(self, kind: Kind) -> str:
         if self.at >= len(self.tokens) or self.tokens[self.at][0] not in ("string", "number"):
             raise BadQuery("expected a value in where")
-        token, raw = self.tokens[self.at]
+        lexeme, raw = self.tokens[self.at]
         self.at += 1
-        self.params.append(_literal(kind, _text(raw) if token == "string" else raw))
+        self.params.append(_literal(kind, _text(raw) if lexeme == "string" else raw))
         return "?"
 
 
