@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Mapping
 from typing import Any
 
 from k2x.secrets import secret
-from k2x.settings import KafkaSecurity, Settings
+from k2x.settings import Settings
 from schemas.codec import Codec
 from schemas.ids import CommittedIds
 from schemas.registry import SchemaRegistry
@@ -34,16 +33,6 @@ def librdkafka(settings: Settings, bootstrap: str, env: Mapping[str, str] | None
         "ssl.key.location": security.key_file,
     }
     return conf | {name: str(path) for name, path in files.items() if path is not None}
-
-
-def tls_context(security: KafkaSecurity) -> ssl.SSLContext | None:
-    """aiokafka's TLS context, for Faust; None where the connection is not encrypted."""
-    if "SSL" not in security.protocol:
-        return None
-    context = ssl.create_default_context(cafile=str(security.ca_file) if security.ca_file else None)
-    if security.certificate_file:
-        context.load_cert_chain(str(security.certificate_file), str(security.key_file) if security.key_file else None)
-    return context
 
 
 def codec(settings: Settings, env: Mapping[str, str] | None = None) -> Codec:

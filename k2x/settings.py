@@ -142,6 +142,7 @@ class Instance(_Part):
     webhook_secret_envs: list[str] = Field(default_factory=list, max_length=2)
     hint_token_env: str | None = None
     tax_address: Literal["billing", "shipping"] = "billing"
+    write_back_columns: list[str] = Field(default_factory=list, description="custom COM_Order columns k2x may write")
 
 
 class Store(_Part):

@@ -54,12 +54,14 @@ class Look:
     def total(self) -> outcome.Account:
         return outcome.account(self.verdicts, sum(self.calls.values()))
 
-    def open_keys(self) -> set[str]:
-        """Orders that the shop has sent and that have no end yet."""
+    def open_keys(self, *, held: bool = True) -> set[str]:
+        """Orders the shop has sent that have no end yet; with `held`, also later edits that await their letter."""
         ended = {v.key for v in self.verdicts if v.state not in {"lost", "waiting", "parked"}}
-        held = {v.key for v in self.verdicts if v.held}
-        late = {key for key, kind in self.expected.items() if kind == "held_later" and key not in held}
-        return (set(self.expected) - ended) | late
+        if not held:
+            return set(self.expected) - ended
+        answered = {v.key for v in self.verdicts if v.held or v.state == "dead_lettered"}
+        edited = {key for key, kind in self.expected.items() if kind == "held_later"}
+        return (set(self.expected) - ended) | (edited - answered)
 
 
 async def run(plan: Plan, say: Callable[[str], None], show: Callable[[World, Look, str], Any]) -> bool:
@@ -102,7 +104,10 @@ async def _course(world: World, plan: Plan, say: Callable[[str], None]) -> Look:
     say(f"ready in {time.monotonic() - begun:.0f} s; the shops open")
     await world.post("kentico", "/_sandbox/target", {"url": world.url("receiver")})
     await world.post(
-        "kentico", "/_sandbox/trade", {"orders": plan.orders, "rate": plan.rate, "seed": plan.seed, "must_fail": True}
+        "kentico",
+        "/_sandbox/trade",
+        # Edits that must be held come after everything else is posted: an edit before the posting is just the order.
+        {"orders": plan.orders, "rate": plan.rate, "seed": str(plan.seed), "must_fail": True, "hold_edits": True},
     )
     return await settle(world, say)
 
@@ -119,17 +124,23 @@ async def settle(world: World, say: Callable[[str], None], patience_s: float = _
             f"orders {total.orders_in}  paid {total.paid}  dead letters {total.dead_lettered}  suppressed "
             f"{total.suppressed}  held {total.held}  on the way {len(seen.open_keys())}  Xero calls {total.xero_calls}"
         )
-        if trade["running"]:
+        trading = not trade["done"]
+        if trading:
             deadline = time.monotonic() + patience_s
         now = (total.orders_in, total.posted, total.xero_calls, sum(map(len, seen.facts.results.values())))
         quiet, before = (quiet + 1 if now == before and not seen.open_keys() else 0), now
-        if not trade["running"] and quiet >= _QUIET_LOOKS:
+        if trade["error"]:
+            raise K2xError(f"the Kentico sandbox stopped trading: {trade['error']}")
+        if not trading and not seen.open_keys(held=False) and trade["held_edits"]:
+            await world.post("kentico", "/_sandbox/release", {})
+            continue
+        if not trading and quiet >= _QUIET_LOOKS:
             return seen
         if time.monotonic() > deadline:
             return seen
         if world.supervisor.failures():
             raise K2xError("; ".join(world.supervisor.failures()))
-        await asyncio.sleep(_LOOK_EVERY_S if trade["running"] else _LOOK_EVERY_S / 2)
+        await asyncio.sleep(_LOOK_EVERY_S if trading else _LOOK_EVERY_S / 2)
 
 
 async def look(world: World) -> Look:
@@ -156,7 +167,7 @@ def _look_now(world: World, shop: Any) -> Look:
 
 async def _trade_on(world: World, stop: asyncio.Event, say: Callable[[str], None]) -> None:
     """Keep trading gently until Ctrl-C."""
-    gentle = {"orders": 1_000_000, "rate": 0.2, "must_fail": True}
+    gentle = {"orders": 0, "rate": 0.2, "must_fail": True}
     await world.post("kentico", "/_sandbox/trade", gentle)
     while not stop.is_set():
         total = (await look(world)).total

@@ -35,6 +35,8 @@ log = structlog.get_logger()
 
 PROCESSES = ("receiver", "reader", "streams", "sink", "writeback")
 _READY_S = 60.0
+STATE_FLAG = {"xero": "--state", "kentico": "--data"}
+EXTRA = {"xero": [], "kentico": ["--with", "seed2021"]}
 
 
 class World:
@@ -113,9 +115,19 @@ class World:
     async def _start_sandboxes(self) -> None:
         for name, module in (("xero", "connectors.xero.sandbox"), ("kentico", "connectors.kentico.sandbox")):
             state = self.directory / f"{name}-sandbox"
-            command = [sys.executable, "-m", module, "--port", str(self.ports[name]), "--state", str(state)]
+            command = [
+                sys.executable,
+                "-m",
+                module,
+                *EXTRA[name],
+                "--port",
+                str(self.ports[name]),
+                STATE_FLAG[name],
+                str(state),
+            ]
             await self.supervisor.start(name, command, {}, self._log(name))
-        await asyncio.gather(*(self._answers(self.url(n) + "/healthz", n) for n in ("xero", "kentico")))
+        await self._answers(self.url("xero") + "/books", "xero")
+        await self._answers(self.url("kentico") + "/_sandbox/info", "kentico")
 
     async def _ready(self) -> None:
         waits = [self._answers(f"http://127.0.0.1:{self.ports[f'{n}-metrics']}/metrics", n) for n in PROCESSES]

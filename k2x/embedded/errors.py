@@ -1,24 +1,27 @@
 """Errors of the embedded Kafka. Each message says what happened, where, and what to do next.
 
-EmbeddedKafkaError
-├── TransientKafkaError      the same call may succeed later
-│   ├── JarsUnavailable      Kafka's jars are not in the cache and cannot be downloaded
-│   └── NotReady             the broker runs, but does not answer in time
-└── TerminalKafkaError       nothing changes until a person acts
-    ├── JarSumDiffers        a downloaded jar is not the one the committed lock names
-    ├── LockUnreadable       the committed lock file itself is damaged
-    ├── AlreadyRunning       another k2x holds the data directory
-    ├── PortTaken            another program listens on the configured port
-    ├── NewerData            the data directory was written by a newer Kafka
-    ├── ForeignData          the data directory was not made by k2x
-    ├── DiskFull             too little space left for Kafka's logs
-    └── BrokerDied           the Java process ended by itself
+K2xError (k2x.errors)
+└── EmbeddedKafkaError
+    ├── TransientKafkaError      the same call may succeed later
+    │   ├── JarsUnavailable      Kafka's jars are not in the cache and cannot be downloaded
+    │   └── NotReady             the broker runs, but does not answer in time
+    └── TerminalKafkaError       nothing changes until a person acts
+        ├── JarSumDiffers        a downloaded jar is not the one the committed lock names
+        ├── LockUnreadable       the committed lock file itself is damaged
+        ├── AlreadyRunning       another k2x holds the data directory
+        ├── PortTaken            another program listens on the configured port
+        ├── NewerData            the data directory was written by a newer Kafka
+        ├── ForeignData          the data directory was not made by k2x
+        ├── DiskFull             too little space left for Kafka's logs
+        └── BrokerDied           the Java process ended by itself
 """
 
 from __future__ import annotations
 
+from k2x.errors import K2xError
 
-class EmbeddedKafkaError(Exception):
+
+class EmbeddedKafkaError(K2xError):
     """Root of what can go wrong with the broker that k2x starts itself."""
 
 

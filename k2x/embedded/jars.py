@@ -12,12 +12,12 @@ import hashlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import requests
 from jgo.config import GlobalSettings
@@ -35,7 +35,9 @@ _LINE = re.compile(
     r"^(?P<coordinate>[\w.\-]+:[\w.\-]+:[\w.\-]+(:[\w.\-]+)?)(@(?P<packaging>[\w.]+))? (?P<sha256>[0-9a-f]{64})$"
 )
 _PARALLEL_DOWNLOADS = 8  # 46 small files: latency, not bandwidth, is what costs
-_HTTP_TIMEOUT_S = 30
+_HTTP_TIMEOUT_S = 15  # of silence, not of the whole download
+_PAUSES_S = (1.0,)  # one repeat: a network that is away is to be reported, not waited for
+_PROGRESS_EVERY = 10  # jars
 
 Say = Callable[[str], None]
 
@@ -103,7 +105,7 @@ def fetch(lock: Path = LOCK, cache: Path | None = None, say: Say = lambda _: Non
         wanting = _wanting(jars, cache)  # another process may have fetched them while this one waited
         if wanting:
             say(f"fetching {len(wanting)} of {len(jars)} jars for {jars[0].coordinate} (needed once per machine)")
-            _fetch_all(wanting, cache)
+            _fetch_all(wanting, cache, say)
     return paths
 
 
@@ -111,13 +113,19 @@ def _wanting(jars: list[LockedJar], cache: Path) -> list[LockedJar]:
     return [jar for jar in jars if _sha256(cache / jar.file_name) != jar.sha256]
 
 
-def _fetch_all(jars: list[LockedJar], cache: Path) -> None:
+def _fetch_all(jars: list[LockedJar], cache: Path, say: Say) -> None:
     staging = cache / "staging"
     shutil.rmtree(staging, ignore_errors=True)  # a killed download's remains; jgo refuses to overwrite a file
     try:
         with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
-            for _ in pool.map(lambda jar: _fetch_one(jar, cache, staging), jars):
-                pass
+            tasks = [pool.submit(_fetch_one, jar, cache, staging) for jar in jars]
+            try:
+                for done, task in enumerate(as_completed(tasks), 1):
+                    task.result()
+                    if done % _PROGRESS_EVERY == 0:
+                        say(f"{done} of {len(jars)} jars fetched")
+            finally:
+                pool.shutdown(cancel_futures=True)  # after the first failure the others need not be tried
     except OSError as error:
         if error.errno == 28:  # ENOSPC
             raise DiskFull(f"no space left in {cache} for Kafka's jars (50 MB): free some, then start again") from error
@@ -130,7 +138,7 @@ def _fetch_one(jar: LockedJar, cache: Path, staging: Path) -> None:
     settings = GlobalSettings.load()
     for context in _sources(settings, staging):
         try:
-            path = _artifact(context, jar).resolve()
+            path = _resolve(context, jar)
         except (requests.RequestException, RuntimeError) as error:
             lacking = isinstance(error, RuntimeError)  # how jgo says that no repository answered 200
             reason = "no Maven repository offers it" if lacking else "the Maven repository cannot be reached"
@@ -164,8 +172,20 @@ def _remote(settings: GlobalSettings) -> dict[str, str]:
     return {**settings.repositories, "central": settings.repositories.get("central", MAVEN_CENTRAL_URL)}
 
 
-def _artifact(context: MavenContext, jar: LockedJar) -> Any:
-    return context.project(jar.group, jar.artifact).at_version(jar.version).artifact(jar.classifier, jar.packaging)
+def _resolve(context: MavenContext, jar: LockedJar) -> Path:
+    """A local path of the jar, downloaded if need be. Raises requests' errors, or jgo's RuntimeError."""
+    artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact(jar.classifier, jar.packaging)
+    for pause in (*_PAUSES_S, None):
+        try:
+            path: Path = artifact.resolve()
+            return path
+        except requests.RequestException:
+            if pause is None:
+                raise
+            if artifact.cached_path is not None:  # jgo would take the part it has got for the whole
+                artifact.cached_path.unlink(missing_ok=True)
+            time.sleep(pause)
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 def _sha256(path: Path) -> str | None:

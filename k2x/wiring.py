@@ -1,0 +1,71 @@
+"""From k2x.yaml to what each process is told: the one place that knows both sides. Secrets are read here, at the start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from connectors.kentico.settings import (
+    InstanceSettings,
+    ReaderSettings,
+    ReceiverSettings,
+    RestSettings,
+    WritebackSettings,
+)
+from k2x.secrets import secret
+from k2x.settings import Instance, Settings
+from streams.settings import StreamsSettings
+
+
+def receiver(settings: Settings, env: Mapping[str, str] = os.environ) -> ReceiverSettings:
+    return ReceiverSettings(instances=instances(settings, env), host=settings.ports.host, port=settings.ports.receiver)
+
+
+def reader(settings: Settings, env: Mapping[str, str] = os.environ) -> ReaderSettings:
+    return ReaderSettings(instances=instances(settings, env), debounce_s=settings.debounce_s)
+
+
+def writeback(settings: Settings, enabled: bool, env: Mapping[str, str] = os.environ) -> WritebackSettings:
+    return WritebackSettings(instances=instances(settings, env), enabled=enabled)
+
+
+def streams(settings: Settings, kafka: Mapping[str, Any], worker: str) -> StreamsSettings:
+    """`worker` must be the same over restarts of this process, and differ between processes."""
+    return StreamsSettings(
+        kafka=kafka,
+        stores={name: store.organisation for name, store in settings.stores.items()},
+        data_dir=settings.data_dir / "streams" / worker,
+        worker=worker,
+        metrics_host=settings.ports.host,
+        metrics_port=settings.ports.metrics.get("streams", 0),
+    )
+
+
+def instances(settings: Settings, env: Mapping[str, str] = os.environ) -> tuple[InstanceSettings, ...]:
+    """Every Kentico installation with its secrets. SecretMissing names the variable and the key that asks for it."""
+    return tuple(_instance(settings, name, instance, env) for name, instance in settings.instances.items())
+
+
+def _instance(settings: Settings, name: str, instance: Instance, env: Mapping[str, str]) -> InstanceSettings:
+    where = f"instances.{name}"
+    rest = None
+    if instance.rest is not None:
+        password = secret(instance.rest.password_env, env, f"{where}.rest.password_env")
+        rest = RestSettings(url=instance.rest.url, user=instance.rest.user, password=password)
+    token = secret(instance.hint_token_env, env, f"{where}.hint_token_env") if instance.hint_token_env else None
+    return InstanceSettings(
+        name=name,
+        time_zone=instance.time_zone,
+        dialect="XBYK" if instance.dialect == "xbyk" else "K13",
+        secrets=tuple(secret(v, env, f"{where}.webhook_secret_envs") for v in instance.webhook_secret_envs),
+        hint_token=token,
+        rest=rest,
+        prices_include_tax={
+            store.partition("/")[2]: found.prices_include_tax
+            for store, found in settings.stores.items()
+            if store.startswith(f"{name}/") and found.prices_include_tax is not None
+        },
+        tax_address=instance.tax_address,
+        writeback_columns=frozenset(instance.write_back_columns),
+    )
