@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from k2x.embedded.broker import EmbeddedKafka
+from k2x.embedded.datadir import DataDir
 from k2x.embedded.errors import AlreadyRunning, BrokerDied, NewerData, PortTaken
 
 pytestmark = pytest.mark.kafka
@@ -93,8 +94,8 @@ def produce(bootstrap: str, topic: str, value: bytes) -> None:
     assert failures == []
 
 
-def consume_one(bootstrap: str, topic: str) -> bytes | None:
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "reader", "auto.offset.reset": "earliest"})
+def consume_one(bootstrap: str, topic: str, group: str = "reader") -> bytes | None:
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
     message = consumer.poll(15)
     consumer.close()
@@ -115,8 +116,23 @@ def test_second_start_keeps_the_address_and_the_records(tmp_path: Path) -> None:
     assert gone(tmp_path, within=0.5), "stop() returns when the broker is gone"
     with EmbeddedKafka(tmp_path, log=said.append) as broker:
         assert broker.bootstrap == first
-        assert consume_one(first, "orders") == b"an order"
+        assert consume_one(first, "orders", "first") == b"an order"
     assert said[-1] == f"Kafka 4.1.0 is ready at {first}, data in {tmp_path}"
+
+
+def test_remembered_ports_that_others_took_are_replaced_and_the_records_kept(tmp_path: Path) -> None:
+    with EmbeddedKafka(tmp_path) as broker:
+        first = broker.bootstrap
+        produce(first, "orders", b"an order")
+    stamp = DataDir(tmp_path).read_stamp()
+    assert stamp is not None
+    with (
+        socket.create_server(("127.0.0.1", stamp.port)),
+        socket.create_server(("127.0.0.1", stamp.controller_port)),
+        EmbeddedKafka(tmp_path) as broker,
+    ):
+        assert broker.bootstrap != first
+        assert consume_one(broker.bootstrap, "orders") == b"an order"
 
 
 async def test_async_use_and_a_broker_that_dies(tmp_path: Path) -> None:
