@@ -3,7 +3,8 @@
 XeroError
 ├── Transient
 │   ├── IdentityUnreachable   the token endpoint did not answer, or answered 5xx or 429
-│   └── TokenNotReady         no usable access token yet: the token's owner has not renewed it, or is being elected
+│   ├── TokenNotReady         no usable access token yet: the token's owner has not renewed it, or is being elected
+│   └── ReferenceUnreadable   reference data was asked for and the answer cannot be used
 └── Terminal
     ├── AuthError
     │   ├── AuthRevoked       invalid_grant: the refresh token is stale, used up or revoked
@@ -34,6 +35,10 @@ class IdentityUnreachable(Transient):
 
 class TokenNotReady(Transient):
     """There is no usable access token at this moment, but one is expected."""
+
+
+class ReferenceUnreadable(Transient):
+    """An answer with reference data that cannot be used: the snapshot goes on with the next read."""
 
 
 class AuthError(Terminal):
