@@ -9,9 +9,10 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 from connectors.kentico.sandbox.errors import UnknownObject
-from connectors.kentico.sandbox.places import AUSTRALIA, GERMANY, UNITED_KINGDOM, country_rows, state_rows
+from connectors.kentico.sandbox.places import country_rows, state_rows
 from connectors.kentico.sandbox.products import AWKWARD_KEYS, PRODUCTS
 from connectors.kentico.sandbox.schema import SKU, TABLES, Row, fixed_guid, full_row
+from connectors.kentico.sandbox.stores import DEPARTMENTS, PAYMENTS, SPECS, STATUSES, SiteSpec, TaxSpec
 
 EPOCH = "2026-01-05T09:00:00.0000000"
 """When the lookup rows were last touched, in server-local time; old enough never to be news."""
@@ -138,104 +139,12 @@ class Catalogue:
         return None if default is None else int(default)
 
 
-# (key, code name, display name, {country: percent}, {state: percent}, zero if a tax id is supplied)
-_Class = tuple[str, str, str, dict[int, str], dict[int, str], bool]
-
-
-@dataclass(frozen=True)
-class _SiteSpec:
-    name: str
-    display: str
-    inclusive: bool
-    country: int
-    culture: str
-    money: tuple[tuple[str, str, str, str], ...]  # code, display, format string, units per main unit
-    classes: tuple[_Class, ...]
-    groups: Mapping[str, str]  # product group → class key
-    factor: str  # British price → this site's
-    number_prefix: str  # so that two sites of one instance do not share numbers by accident
-    shipping: tuple[tuple[str, str, str, str | None], ...]  # code name, display name, price, free from
-
-
-_UK = _SiteSpec(
-    "GoatUK", "Dancing Goat United Kingdom", True, UNITED_KINGDOM, "en-GB",
-    (("GBP", "Pound sterling", "£{0:F2}", "1"), ("USD", "U.S. dollar", "${0:F2}", "1.27"), ("EUR", "Euro", "{0:F2} €",
-    "1.17")),
-    (
-        ("standard", "StandardVAT", "VAT 20%", {UNITED_KINGDOM: "20"}, {}, False),
-        ("reduced", "ReducedVAT", "VAT 5%", {UNITED_KINGDOM: "5"}, {}, False),
-        ("food", "ZeroVAT", "Zero rated", {UNITED_KINGDOM: "0"}, {}, False),
-        ("odd", "SpecialVAT", "Special 12.5%", {UNITED_KINGDOM: "12.5"}, {}, False),
-    ),
-    {"equipment": "standard", "grinders": "standard", "trade": "standard", "filters": "reduced", "coffee": "food",
-    "odd": "odd"},
-    "1", "", (("StandardDelivery", "Standard Delivery", "3.95", "75"), ("ExpressDelivery", "Express Delivery", "6.95",
-    None)),
-)  # fmt: skip
-_DE = _SiteSpec(
-    "GoatDE", "Dancing Goat Deutschland", True, GERMANY, "de-DE",
-    (("EUR", "Euro", "{0:F2} €", "1"),),
-    (
-        ("standard", "MwSt19", "MwSt. 19 %", {GERMANY: "19"}, {}, False),
-        ("reduced", "MwSt7", "MwSt. 7 %", {GERMANY: "7"}, {}, False),
-        # Zero for business customers who give a VAT id: the flag Kentico has for it.
-        ("trade", "MwStB2B", "MwSt. B2B 19 %", {GERMANY: "19"}, {}, True),
-        ("odd", "MwStSpecial", "Special 12.5%", {GERMANY: "12.5"}, {}, False),
-    ),
-    {"equipment": "standard", "grinders": "standard", "trade": "trade", "filters": "standard", "coffee": "reduced",
-    "odd": "odd"},
-    "1.19", "DE-", (("StandardDelivery", "Standardversand", "4.90", "85"), ("ExpressDelivery", "Expressversand",
-    "9.90", None)),
-)  # fmt: skip
-_AU = _SiteSpec(
-    "GoatAU", "Dancing Goat Australia", False, AUSTRALIA, "en-AU",
-    (("AUD", "Australian dollar", "${0:F2}", "1"), ("NZD", "New Zealand dollar", "NZ${0:F2}", "1.09")),
-    (
-        # Norfolk Island is outside the GST: a state's rate stands before its country's.
-        ("standard", "GST", "GST 10%", {AUSTRALIA: "10"}, {77: "0"}, False),
-        ("food", "GSTFree", "GST-free", {AUSTRALIA: "0"}, {}, False),
-        ("odd", "SpecialGST", "Special 12.5%", {AUSTRALIA: "12.5"}, {}, False),
-    ),
-    {"equipment": "standard", "grinders": "standard", "trade": "standard", "filters": "standard", "coffee": "food",
-    "odd": "odd"},
-    "1.73", "", (("StandardDelivery", "Standard Delivery", "9.09", "120"), ("ExpressDelivery", "Express Delivery",
-    "14.55", None)),
-)  # fmt: skip
-
-_INSTANCES: Mapping[str, tuple[str, tuple[_SiteSpec, ...], int]] = {
-    # Ids of lookup rows start elsewhere in each instance, so that nobody can hard-code them.
-    "emea": ("Europe/London", (_UK, _DE), 0),
-    "apac": ("Australia/Sydney", (_AU,), 10),
-}
-INSTANCES = tuple(_INSTANCES)
-
-# (code name, display name, is paid)
-_STATUSES = (
-    ("InProgress", "In progress", False),
-    ("PaymentReceived", "Payment received", True),
-    ("New", "New", False),
-    ("Completed", "Completed", True),
-    ("Canceled", "Canceled", False),
-    ("OnHold", "On hold", False),
-    ("PaymentFailed", "Payment failed", False),
-    ("PaymentAuthorized", "Payment authorized", False),
-    ("Refunded", "Refunded", False),
-)
-_PAYMENTS = (
-    ("CreditCard", "Credit card"),
-    ("MoneyTransfer", "Money transfer"),
-    ("PayPal", "PayPal"),
-    ("CashOnDelivery", "Cash on delivery"),
-)
-_DEPARTMENTS = (("Equipment", "equipment"), ("Coffee", "coffee"), ("Filters", "filters"))
-
-
 @cache
 def catalogue(instance: str) -> Catalogue:
     """The catalogue of a named instance. Raises UnknownObject."""
-    if instance not in _INSTANCES:
-        raise UnknownObject(f"no built-in instance {instance}; known: {', '.join(_INSTANCES)}")
-    zone, specs, shift = _INSTANCES[instance]
+    if instance not in SPECS:
+        raise UnknownObject(f"no built-in instance {instance}; known: {', '.join(SPECS)}")
+    zone, specs, shift = SPECS[instance]
     return _Builder(instance, shift).build(zone, specs)
 
 
@@ -260,7 +169,7 @@ class _Builder:
         self.rows[type_name].append(row)
         return int(row[table.id])
 
-    def build(self, zone: str, specs: tuple[_SiteSpec, ...]) -> Catalogue:
+    def build(self, zone: str, specs: tuple[SiteSpec, ...]) -> Catalogue:
         self.rows["cms.country"] = country_rows()
         self.rows["cms.state"] = state_rows()
         statuses = {
@@ -269,7 +178,7 @@ class _Builder:
                 StatusEnabled=True,
                 StatusColor="#4EAE3F" if paid else "#999999", StatusSendNotification=True, StatusOrderIsPaid=paid,
             )
-            for order, (name, display, paid) in enumerate(_STATUSES, 1)
+            for order, (name, display, paid) in enumerate(STATUSES, 1)
         }  # fmt: skip
         payments = {
             name: self.add(
@@ -279,7 +188,7 @@ class _Builder:
                 PaymentOptionFailedOrderStatusID=statuses["PaymentFailed"],
                 PaymentOptionAuthorizedOrderStatusID=statuses["PaymentAuthorized"],
             )
-            for name, display in _PAYMENTS
+            for name, display in PAYMENTS
         }  # fmt: skip
         sites = {spec.name: self._site(spec, statuses, payments) for spec in specs}
         first_ids = dict.fromkeys(TABLES, 1001)  # equal in both instances: an OrderID alone identifies nothing
@@ -287,7 +196,7 @@ class _Builder:
             self.instance, ZoneInfo(zone), sites, self.rows, first_ids, self.rates, frozenset(self.zero_with_id)
         )
 
-    def _site(self, spec: _SiteSpec, statuses: Mapping[str, int], payments: Mapping[str, int]) -> Site:
+    def _site(self, spec: SiteSpec, statuses: Mapping[str, int], payments: Mapping[str, int]) -> Site:
         domain = f"{spec.name.lower()}.example.com"
         site_id = self.add(
             "cms.site", SiteName=spec.name, SiteDisplayName=spec.display, SiteStatus="RUNNING", SiteDomainName=domain,
@@ -299,7 +208,7 @@ class _Builder:
                 "ecommerce.department", DepartmentName=f"{spec.name}.{name}", DepartmentDisplayName=name,
                 DepartmentDefaultTaxClassID=classes[spec.groups[group]], DepartmentSiteID=site_id,
             )
-            for name, group in _DEPARTMENTS
+            for name, group in DEPARTMENTS
         }  # fmt: skip
         shipping = tuple(
             Shipping(
@@ -317,7 +226,7 @@ class _Builder:
             self._skus(spec, site_id, classes, departments), shipping, payments, statuses,
         )  # fmt: skip
 
-    def _tax_class(self, site_id: int, item: _Class) -> int:
+    def _tax_class(self, site_id: int, item: TaxSpec) -> int:
         _, name, display, countries, states, zero_with_id = item
         class_id = self.add(
             "ecommerce.taxclass", TaxClassName=name, TaxClassDisplayName=display, TaxClassZeroIfIDSupplied=zero_with_id,
@@ -333,7 +242,7 @@ class _Builder:
             self.zero_with_id.add(class_id)
         return class_id
 
-    def _currencies(self, spec: _SiteSpec, site_id: int) -> tuple[Currency, ...]:
+    def _currencies(self, spec: SiteSpec, site_id: int) -> tuple[Currency, ...]:
         currencies = []
         table_id = self.add(
             "ecommerce.exchangetable", ExchangeTableDisplayName=f"{spec.name} rates", ExchangeTableSiteID=site_id
@@ -354,7 +263,7 @@ class _Builder:
         return tuple(currencies)
 
     def _skus(
-        self, spec: _SiteSpec, site_id: int, classes: Mapping[str, int], departments: Mapping[str, int]
+        self, spec: SiteSpec, site_id: int, classes: Mapping[str, int], departments: Mapping[str, int]
     ) -> dict[str, Sku]:
         skus: dict[str, Sku] = {}
         # SKUIDs are Kentico's for the first site of an instance; a second site's copies have ids of their own.

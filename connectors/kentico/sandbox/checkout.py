@@ -175,6 +175,7 @@ def generate(
     start: datetime = datetime(2026, 11, 2, 9, 0, tzinfo=UTC),
     every: timedelta = timedelta(seconds=1),
     first_order_id: int = 1001,
+    full_joins: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """n paid orders of `lines` lines as webhook events with `data`, from `new_customers` customers (default: n).
 
@@ -205,5 +206,5 @@ def generate(
         yield payload.event(
             shop, site.name, "order.paid", "ecommerce.order", rows.order["OrderID"], rows.order["OrderGUID"],
             moment + timedelta(milliseconds=30), sequence=number + 1, event_id=guid(rng),
-            data=payload.order_data(rows, shop),
+            data=payload.order_data(rows, shop, full_joins=full_joins),
         )  # fmt: skip

@@ -64,8 +64,13 @@ def plain(row: Mapping[str, Any], *, without: frozenset[str] = frozenset()) -> d
 _HEAVY = frozenset({"OrderInvoice"})
 
 
-def order_data(rows: OrderRows, shop: Catalogue, skus: Mapping[int, Row] | None = None) -> dict[str, Any]:
-    """The whole order with the lookups joined that a sender can join; `skus` overrides the catalogue's SKU rows."""
+def order_data(
+    rows: OrderRows, shop: Catalogue, skus: Mapping[int, Row] | None = None, *, full_joins: bool = False
+) -> dict[str, Any]:
+    """The whole order with the joins of DESIGN §6; `skus` overrides the catalogue's SKU rows.
+
+    `full_joins` is a more helpful sender: the shipping's tax class and rate, and the site's main currency, beside them.
+    """
     order = rows.order
     billing = next(row for row in rows.addresses if row["AddressType"] == 1)
     has_tax_id = bool(rows.customer["CustomerTaxRegistrationID"])
@@ -95,6 +100,12 @@ def order_data(rows: OrderRows, shop: Catalogue, skus: Mapping[int, Row] | None 
     ):
         if order[column] is not None:
             data[key] = plain(shop.find(type_name, order[column]))
+    if full_joins:
+        data["currency"]["MainCurrencyCode"] = shop.site_by_id(order["OrderSiteID"]).main.code
+        if "shippingOption" in data:
+            tax_class = data["shippingOption"]["ShippingOptionTaxClassID"]
+            rate = shop.rate(tax_class, billing["AddressCountryID"], billing["AddressStateID"], has_tax_id)
+            data["shippingOption"] |= {"TaxClassDisplayName": shop.class_name(tax_class), "TaxRate": f"{rate:f}"}
     return data
 
 

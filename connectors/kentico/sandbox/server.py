@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from connectors.kentico.sandbox import seed2021
-from connectors.kentico.sandbox.catalogue import INSTANCES, Catalogue, catalogue
+from connectors.kentico.sandbox.catalogue import Catalogue, catalogue
 from connectors.kentico.sandbox.control import Control, say_why
 from connectors.kentico.sandbox.database import Database
 from connectors.kentico.sandbox.errors import UnknownObject
@@ -18,6 +18,7 @@ from connectors.kentico.sandbox.render import DateMode
 from connectors.kentico.sandbox.rest import RestService
 from connectors.kentico.sandbox.sender import Sender, Target
 from connectors.kentico.sandbox.shop import Credentials, Shop
+from connectors.kentico.sandbox.stores import INSTANCES
 from connectors.kentico.sandbox.trade import Trade
 
 EXTRA: Mapping[str, Callable[[], Catalogue]] = {seed2021.NAME: seed2021.build}
@@ -53,6 +54,7 @@ class Sandbox:
         extra_instances: Sequence[str] = (),
         date_modes: Mapping[str, DateMode] | None = None,
         target: str | None = None,
+        full_joins: bool = False,
     ) -> None:
         self.data_dir = data_dir
         self.host, self.port = host, port
@@ -61,6 +63,7 @@ class Sandbox:
         self.extra_instances = tuple(extra_instances)
         self.date_modes = {**DATE_MODES, **(date_modes or {})}
         self.target = Target(target)
+        self.full_joins = full_joins
         self.shops: dict[str, Shop] = {}
         self.senders: dict[str, Sender] = {}
         self.rest = RestService(self.shops)
@@ -70,6 +73,14 @@ class Sandbox:
 
     async def start(self) -> str:
         """Open the databases, listen, and go on sending what was left. Raises StateMismatch, UnknownObject, OSError."""
+        try:
+            await self._begin()
+        except BaseException:
+            await self.stop()
+            raise
+        return self.base_url
+
+    async def _begin(self) -> None:
         for name in (*INSTANCES, *self.extra_instances):
             self._open(name)
         app = web.Application(middlewares=[say_why], client_max_size=1024**2)
@@ -83,7 +94,6 @@ class Sandbox:
         for sender in self.senders.values():
             sender.start()
         self.trade.start()
-        return self.base_url
 
     @property
     def base_url(self) -> str:
@@ -115,7 +125,7 @@ class Sandbox:
         if name == seed2021.NAME:
             seed2021.load(database)
         mode = self.date_modes.get(name, DateMode.ISO)
-        shop = Shop(built, database, self.credentials[name], self.clock, mode)
+        shop = Shop(built, database, self.credentials[name], self.clock, mode, self.full_joins)
         sender = Sender(shop, self.target)
         shop.on_event = sender.wake
         self.shops[name], self.senders[name] = shop, sender

@@ -104,7 +104,8 @@ LINES = [(1, Decimal("59.80")), (1, Decimal("8.90"))]
 def test_documented_example_order(inclusive: bool, total: str, tax: str) -> None:
     currency = catalogue("emea").sites["GoatUK"].main
     totals = total_up(
-        LINES, Decimal(0), (1, Decimal("10.00")), [("Gift card 50", Decimal(50))], inclusive=inclusive, currency=currency,
+        LINES, Decimal(0), (1, Decimal("10.00")), [("Gift card 50", Decimal(50))], inclusive=inclusive,
+        currency=currency,
         rate=lambda _: Decimal(20), class_name=lambda _: "VAT 20%",
     )  # fmt: skip
     assert (totals.total_price, totals.tax) == (Decimal(total), Decimal(tax))
@@ -163,3 +164,10 @@ def test_bulk_orders_are_whole_repeatable_and_from_as_many_customers_as_asked() 
     assert {"SKUNumber", "SKUTaxClassID", "TaxClassDisplayName", "TaxRate"} <= set(data["items"][0])
     assert data["addresses"][0]["CountryTwoLetterCode"] == "GB"
     assert len(data["statusHistory"]) == 2
+
+
+def test_full_joins_add_the_shipping_rate_and_the_main_currency() -> None:
+    (plain,), (full,) = generate(1, 1), generate(1, 1, full_joins=True)
+    assert full["data"]["currency"]["MainCurrencyCode"] == "GBP"
+    assert full["data"]["shippingOption"]["TaxRate"] == "20"
+    assert "TaxRate" not in plain["data"]["shippingOption"]
