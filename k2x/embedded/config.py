@@ -72,6 +72,9 @@ def java_options(heap: str) -> list[str]:
         f"-Xmx{heap}",
         "-Xms64m",
         "-XX:+UseSerialGC",  # the least memory and threads; a dev box's broker is never busy enough to notice
+        # The quick compiler alone: ready in 2.0 s for 2.6 s of CPU instead of 2.8 s for 4.5 s, and over the first
+        # 240,000 records (all a dev box sees in a day) half the CPU a record; measured on 2 cores, Java 25.
+        "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
         "-Djava.awt.headless=true",
         "-Djava.net.preferIPv4Stack=true",
