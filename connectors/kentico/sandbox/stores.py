@@ -1,4 +1,4 @@
-"""The stores of the two instances as data: currencies, tax classes with their rates, shipping, statuses, ways to pay."""
+"""The stores of the two instances as data: currencies, tax classes and rates, shipping, statuses, ways to pay."""
 
 from __future__ import annotations
 
