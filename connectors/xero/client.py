@@ -106,9 +106,8 @@ class XeroClient:
         with exchange(token.value, ends, limit, self.settings.connect_timeout, self._clock) as ex:
             try:
                 response = self._request(call)
-                data = b"".join(response.stream(_CHUNK, decode_content=True))
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                answer = _read(call, response.status, headers, data, cut=ex.expired)
+                answer = _read(call, response.status, headers, _whole(response), cut=ex.expired)
             except (Expired, Late) as error:
                 answer = Answer(0, detail=str(error)) if not ex.sent else Answer(0, doubt=Doubt.TIMEOUT)
             except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -151,6 +150,14 @@ class XeroClient:
 def segment(value: str) -> str:
     """One value as one segment of a Call's path: Call("GET", f"CreditNotes/{segment(number)}")."""
     return quote(value, safe="")
+
+
+def _whole(response: urllib3.BaseHTTPResponse) -> bytes:
+    try:
+        return b"".join(response.stream(_CHUNK, decode_content=True))
+    except urllib3.exceptions.DecodeError:
+        response.close()
+        return b""  # an encoding that is not what it says: no better than no body
 
 
 def _no_token(error: XeroError) -> Answer:
