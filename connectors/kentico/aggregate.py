@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -84,9 +84,6 @@ def build_order(data: Data, facts: Facts) -> Order:
     history = _history(data, status, facts, moment)
     site_name = _site_name(data, facts)
     include = None if site_name is None else facts.instance.prices_include_tax.get(site_name)
-    modified = [order["OrderLastModified"], *(change["date"] for change in history)]
-    modified += [item["OrderItemLastModified"] for item in items if item["OrderItemLastModified"] is not None]
-    modified += [address["AddressLastModified"] for address in addresses if address["AddressLastModified"] is not None]
     return {
         "instance": facts.instance.name,
         "site_name": site_name,
@@ -95,7 +92,7 @@ def build_order(data: Data, facts: Facts) -> Order:
         "event_type": facts.event_type,
         "event_id": facts.event_id,
         "sequence": facts.sequence,
-        "version": max(modified),
+        "version": newest(order, items, addresses, history),
         "observed_at": facts.observed_at,
         "received_at": facts.received_at,
         "traceparent": facts.traceparent,
@@ -115,6 +112,16 @@ def build_order(data: Data, facts: Facts) -> Order:
         "prices_include_tax": include,
         "refund": _refund(data, facts, moment),
     }
+
+
+def newest(
+    order: OrderRow, items: Sequence[OrderItem], addresses: Sequence[Address], history: Sequence[StatusChange]
+) -> datetime:
+    """An order's version: editing an item or an address does not touch the order's own stamp."""
+    stamps = [order["OrderLastModified"], *(change["date"] for change in history)]
+    stamps += [item["OrderItemLastModified"] for item in items if item["OrderItemLastModified"] is not None]
+    stamps += [address["AddressLastModified"] for address in addresses if address["AddressLastModified"] is not None]
+    return max(stamps)
 
 
 def build_customer(data: Data, facts: Facts) -> CustomerChanged:

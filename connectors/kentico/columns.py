@@ -57,6 +57,8 @@ ORDER: Columns = {
 }
 # Read by functions of their own. OrderInvoice is 7 kB of HTML or more, and says nothing that the columns do not.
 ORDER_APART = frozenset({"OrderCouponCodes", "OrderPaymentResult", "OrderCustomData", "OrderInvoice"})
+# Every column of COM_Order that Kentico itself has.
+KENTICO_ORDER = frozenset(ORDER) | ORDER_APART | {"OrderCreatedByUserID"}
 
 ITEM: Columns = {
     "OrderItemID": identity,

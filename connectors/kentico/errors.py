@@ -50,7 +50,9 @@ class RestError(KenticoError):
 
 
 class RestUnavailable(RestError):
-    """No usable answer after all attempts: transient."""
+    """No usable answer after all attempts: transient. `retry_after` in seconds, where the service names it."""
+
+    retry_after: float | None = None
 
 
 class RestDenied(RestError):

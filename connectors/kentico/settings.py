@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from connectors.kentico.columns import KENTICO_ORDER
+
 Dialect = Literal["K13", "XBYK"]
 
 
@@ -53,6 +55,23 @@ class InstanceSettings(_Part):
         if any(len(secret.get_secret_value()) < 16 for secret in value):
             raise ValueError("a webhook secret has at least 16 characters")
         return value
+
+    @field_validator("writeback_columns")
+    @classmethod
+    def _custom_columns_only(cls, value: frozenset[str]) -> frozenset[str]:
+        own = sorted(value & KENTICO_ORDER)
+        if own:
+            # A status written by REST writes history, sends e-mails and may mark the order paid.
+            raise ValueError(f"{', '.join(own)}: these are Kentico's own columns; write back to custom columns only")
+        return value
+
+    @model_validator(mode="after")
+    def _readable(self) -> InstanceSettings:
+        if self.dialect == "XBYK" and self.rest is not None:
+            raise ValueError(
+                "Xperience by Kentico has no REST service of K13's kind: send whole orders, leave rest out"
+            )
+        return self
 
     @cached_property
     def zone(self) -> ZoneInfo:

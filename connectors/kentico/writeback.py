@@ -1,0 +1,316 @@
+"""Writes results into custom columns of Kentico's orders, by partial PUT. Off by default. Guarantee: an offset of the
+write-back topic is committed only after the columns hold the value, or the record is on the dead letters.
+
+Each write reads first: equal values are not written, so a write-back, its echo and the echo's result end there. After a
+write a mark goes to the changes topic, by which the reader knows the echo (see echo).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast
+
+import structlog
+
+from connectors.kentico import metrics, times
+from connectors.kentico.echo import BEFORE_HEADER, WRITTEN_BACK
+from connectors.kentico.errors import BadValue, RestError, RestNotFound, RestRefused, WriteBackRefused
+from connectors.kentico.events import ORDER
+from connectors.kentico.intake import Intake, Taken
+from connectors.kentico.pending import Tracker
+from connectors.kentico.receiver import Delivers
+from connectors.kentico.rest import KenticoRest, Row
+from connectors.kentico.settings import InstanceSettings, WritebackSettings
+from schemas import topics
+from schemas.codec import Codec
+from schemas.delivery import Record
+from schemas.errors import NotDelivered, RegistryUnavailable, SchemaError
+from schemas.letters import ErrorClass, Origin, Reason, letter_headers
+from schemas.types import Change, WriteBack
+
+log = structlog.get_logger()
+
+_LONGEST_PAUSE_S = 60.0
+_DRAIN_S = 5.0
+_REPEAT_S = 1.0
+_MOST_WAITING = 20_000
+
+
+@dataclass
+class _Write:
+    """What one order's columns shall hold; later records of the order join it."""
+
+    taken: Taken
+    value: WriteBack
+    fields: dict[str, str]
+    offsets: list[tuple[Tracker, int]] = field(default_factory=list)
+
+    def wanted(self) -> bool:
+        return any(not tracker.closed for tracker, _ in self.offsets)
+
+
+class _Lane:
+    """One instance's writes, a few at a time; never two of one order."""
+
+    def __init__(self, owner: WriteBacks, instance: InstanceSettings, rest: KenticoRest) -> None:
+        self.waiting: dict[str, _Write] = {}
+        self.rest = rest
+        self._owner = owner
+        self._instance = instance
+        self._woken = asyncio.Event()
+
+    def offer(self, taken: Taken, value: WriteBack) -> None:
+        write = self.waiting.get(value["order_id"])
+        if write is None:
+            write = self.waiting[value["order_id"]] = _Write(taken, value, {})
+        write.taken, write.value = taken, value
+        write.fields |= value["fields"]
+        write.offsets.append((taken.tracker, taken.offset))
+        self.wake()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        pause = self._owner.settings.outage_pause_s
+        while not stop.is_set():
+            names = list(self.waiting)[: self._owner.settings.concurrent]
+            batch = [write for write in (self.waiting.pop(name) for name in names) if write.wanted()]
+            if not batch:
+                self._woken.clear()
+                if not self.waiting:
+                    await self._woken.wait()
+                continue
+            problems = await asyncio.gather(*(self._one(write) for write in batch))
+            problem = next((p for p in problems if p is not None), None)
+            if problem is None:
+                pause = self._owner.settings.outage_pause_s
+                continue
+            log.warning("writeback.waiting", instance=self._instance.name, pause_s=pause, problem=problem)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+    async def _one(self, write: _Write) -> str | None:
+        """Write one order's columns and report it done; a transient problem puts it back and is returned."""
+        try:
+            outcome = await self._written(write)
+        except (RestRefused, RestNotFound, WriteBackRefused) as error:
+            problem = await self._owner.refuse(write.taken, self._reason(write, error))
+            if problem is not None:
+                return self._put_back(write, problem)
+            outcome = "dead_letter"
+        except (RestError, NotDelivered) as error:
+            return self._put_back(write, str(error))
+        except Exception as error:
+            log.exception("writeback.bug", instance=self._instance.name, order=write.value["order_id"])
+            return self._put_back(write, f"a fault of k2x: {type(error).__name__}: {error}")
+        metrics.WRITEBACK_OUTCOMES.labels(self._instance.name, outcome).inc()
+        for tracker, offset in write.offsets:
+            tracker.done(offset)
+        return None
+
+    def _put_back(self, write: _Write, problem: str) -> str:
+        metrics.WRITEBACK_OUTCOMES.labels(self._instance.name, "retried").inc()
+        newer = self.waiting.get(write.value["order_id"])
+        if newer is not None:
+            write.taken, write.value = newer.taken, newer.value
+            write.fields |= newer.fields
+            write.offsets += newer.offsets
+        self.waiting[write.value["order_id"]] = write
+        return problem
+
+    async def _written(self, write: _Write) -> str:
+        if not self._instance.writeback_columns:
+            return "off"
+        unknown = sorted(set(write.fields) - self._instance.writeback_columns)
+        if unknown:
+            allowed = ", ".join(sorted(self._instance.writeback_columns))
+            raise WriteBackRefused(f"{', '.join(unknown)}: not among the instance's write-back columns ({allowed})")
+        order_id = int(write.value["order_id"])
+        columns = ("OrderID", "OrderLastModified", *sorted(write.fields))
+        before = await self.rest.row(ORDER, order_id, columns=columns)
+        if before is None:
+            raise RestNotFound(f"order {order_id} of instance {self._instance.name} does not exist", 404)
+        absent = [name for name in write.fields if name not in before]
+        if absent:
+            raise WriteBackRefused(f"{', '.join(absent)}: Kentico's order has no such column")
+        if all(before[name] == value for name, value in write.fields.items()):
+            return "equal"
+        after = await self.rest.update(ORDER, order_id, write.fields)
+        if "OrderLastModified" not in after:
+            after = await self.rest.row(ORDER, order_id, columns=columns) or before
+        await self._mark(write, order_id, before, after)
+        return "written"
+
+    async def _mark(self, write: _Write, order_id: int, before: Row, after: Row) -> None:
+        """Tell the reader which stamp is ours. A stamp that cannot be read leaves no mark: the sink then compares."""
+        now = self._owner.clock()
+        try:
+            old = times.moment(before.get("OrderLastModified"), self._instance.zone, now)
+            new = times.moment(after.get("OrderLastModified"), self._instance.zone, now)
+        except BadValue as error:
+            log.warning("writeback.no_mark", instance=self._instance.name, order=order_id, problem=str(error))
+            return
+        if old == new:
+            return
+        change: Change = {
+            "instance": self._instance.name,
+            "site_name": None,
+            "object_type": ORDER,
+            "object_id": order_id,
+            "object_guid": None,
+            "event_type": WRITTEN_BACK,
+            "source": "REST",
+            "event_id": None,
+            "sequence": None,
+            "occurred_at": new,
+            "received_at": now,
+            "traceparent": write.value["traceparent"],
+        }
+        key = f"{self._instance.name}|{ORDER}|{order_id}".encode()
+        value = self._owner.codec.encode("change", change)
+        await self._owner.deliver.deliver(
+            [Record(topics.CHANGES, key, value, [(BEFORE_HEADER, old.isoformat().encode())])]
+        )
+
+    def _reason(self, write: _Write, error: Exception) -> Reason:
+        if isinstance(error, WriteBackRefused):
+            of, code = ErrorClass.MAPPING, "writeback_column"
+            hint = (
+                "add the custom column to Kentico's order class and to the instance's write-back columns, then redrive"
+            )
+        elif isinstance(error, RestNotFound):
+            of, code = ErrorClass.VALIDATION, "not_found"
+            hint = "the order was deleted in Kentico; its invoice stays as it is"
+        else:
+            of, code = ErrorClass.VALIDATION, "refused"
+            hint = "Kentico's event log says why; mend it, then redrive this letter"
+        key = f"{self._instance.name}|{write.value['order_id']}"
+        return Reason(of, code, str(error), hint, store=write.value["store"], natural_key=key, exception=error)
+
+
+class WriteBacks:
+    """One process's lanes, one for each instance with REST."""
+
+    def __init__(
+        self,
+        settings: WritebackSettings,
+        kafka: Mapping[str, Any],
+        codec: Codec,
+        deliver: Delivers,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.settings = settings
+        self.codec = codec
+        self.deliver = deliver
+        self.clock = clock
+        self._stop = asyncio.Event()
+        self.lanes = {
+            instance.name: _Lane(self, instance, KenticoRest(instance.name, instance.rest))
+            for instance in settings.instances
+            if instance.rest is not None
+        }
+        self._intake = Intake(
+            kafka,
+            settings.group_id,
+            topics.WRITEBACK,
+            self._take,
+            waiting=lambda: sum(len(lane.waiting) for lane in self.lanes.values()),
+            most=_MOST_WAITING,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Write until `stop` is set, finish what is under way, commit, and return."""
+        self._stop = stop
+        log.info("writeback.started", instances=sorted(self.lanes), group=self.settings.group_id)
+        tasks = [asyncio.create_task(lane.run(stop), name=f"writeback-{name}") for name, lane in self.lanes.items()]
+        try:
+            await self._intake.run(stop)
+        finally:
+            stop.set()
+            for lane in self.lanes.values():
+                lane.wake()
+            _, late = await asyncio.wait(tasks, timeout=_DRAIN_S) if tasks else (set(), set())
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._intake.close()
+            for lane in self.lanes.values():
+                await lane.rest.close()
+            log.info("writeback.stopped", unfinished=len(late))
+
+    async def refuse(self, taken: Taken, reason: Reason) -> str | None:
+        """Send a record to the dead letters; the problem where Kafka does not acknowledge."""
+        origin = Origin(taken.tracker.topic, taken.tracker.partition, taken.offset, "writeback", "write")
+        headers = letter_headers(origin, reason, self.clock(), previous=taken.headers)
+        try:
+            await self.deliver.deliver([Record(topics.dead_letter(topics.WRITEBACK), taken.key, taken.value, headers)])
+        except NotDelivered as error:
+            return str(error)
+        log.warning("writeback.dead_letter", code=reason.code, key=reason.natural_key, problem=reason.message)
+        return None
+
+    async def _take(self, taken: Taken) -> None:
+        reason: Reason | None = None
+        lane: _Lane | None = None
+        value: WriteBack | None = None
+        try:
+            value = await self._decoded(taken)
+        except SchemaError as error:
+            hint = "upgrade k2x if a newer one wrote it, then `k2x dlt redrive`"
+            reason = Reason(ErrorClass.VALIDATION, "not_decodable", str(error), hint, exception=error)
+        if value is not None:
+            lane = self.lanes.get(value["instance"])
+            key = f"{value['instance']}|{value['order_id']}"
+            if lane is None:
+                message = f"instance {value['instance']!r} has no REST service configured"
+                hint = "add instances.<name>.rest to k2x.yaml, then redrive"
+                reason = Reason(ErrorClass.MAPPING, "no_rest", message, hint, natural_key=key)
+            elif not value["order_id"].isdigit():
+                message = f"order id {value['order_id'][:40]!r} is no number"
+                reason = Reason(ErrorClass.VALIDATION, "order_id", message, "report it", natural_key=key)
+        if reason is not None:
+            await self._refuse_now(taken, reason)
+        elif lane is not None and value is not None:
+            lane.offer(taken, value)
+
+    async def _refuse_now(self, taken: Taken, reason: Reason) -> None:
+        while not self._stop.is_set():
+            if await self.refuse(taken, reason) is None:
+                taken.tracker.done(taken.offset)
+                return
+            await self._pause()
+
+    async def _decoded(self, taken: Taken) -> WriteBack | None:
+        while not self._stop.is_set():
+            try:
+                return cast(WriteBack, self.codec.decode(taken.value))
+            except RegistryUnavailable as error:
+                log.warning("writeback.registry_unavailable", problem=str(error))
+                await self._pause()
+        return None
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), _REPEAT_S)
+
+
+async def run_writeback(
+    settings: WritebackSettings,
+    kafka: Mapping[str, Any],
+    codec: Codec,
+    deliver: Delivers,
+    stop: asyncio.Event,
+    clock: Callable[[], datetime],
+) -> None:
+    """Write back until `stop` is set; where write-back is off, take nothing and only wait."""
+    if not settings.enabled:
+        log.info("writeback.off", remedy="set writeback.enabled and the instances' write-back columns to use it")
+        await stop.wait()
+        return
+    await WriteBacks(settings, kafka, codec, deliver, clock).run(stop)
