@@ -215,7 +215,7 @@ class _Minute:
 
 
 class _Day:
-    """The day: trusts the last number seen less what was sent since; keeps the reserve; spreads when calls are short."""
+    """The day: trusts the last number seen less what was sent since, keeps the reserve, spreads when calls are few."""
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits

@@ -43,7 +43,7 @@ class Exchange:
         self.clock = clock
         self.sent = False  # true from just before the first byte
         self.expired = False  # true once the watchdog has shut the socket
-        self._connection: Any = None
+        self._sock: Any = None  # the socket itself: a connection forgets it as soon as it reads "Connection: close"
         self._lock = threading.Lock()
 
     def begin(self, connection: Any) -> None:
@@ -54,17 +54,22 @@ class Exchange:
         if now >= self.send_by:
             raise Late("too late to send under this intention: nothing was sent, renew it first")
         with self._lock:
-            self._connection = connection
+            self._sock = connection.sock
             self.sent = True
 
+    def end(self) -> None:
+        """The connection goes back to the pool: from now on it is another exchange's."""
+        with self._lock:
+            self._sock = None
+
     def shut(self) -> None:
+        """The watchdog's bite."""
         with self._lock:
             self.expired = True
-            sock = getattr(self._connection, "sock", None)
-        if sock is not None:
-            # Not SSLSocket.shutdown, which would drop the cipher under a thread that is still reading or writing.
-            with contextlib.suppress(OSError):  # the other side was quicker
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            if self._sock is not None:
+                # Not SSLSocket.shutdown, which would drop the cipher under a thread that is still reading or writing.
+                with contextlib.suppress(OSError):  # the other side was quicker
+                    socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
 
 _current = threading.local()
@@ -128,6 +133,8 @@ class _Fresh:
     def _put_conn(self, connection: Any) -> None:
         if connection is not None:
             connection.idle_since = time.monotonic()
+            if getattr(_current, "exchange", None) is not None:
+                _current.exchange.end()
         cast(Any, super())._put_conn(connection)
 
 

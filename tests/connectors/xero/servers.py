@@ -95,8 +95,14 @@ def raw(data: bytes) -> Handler:
 
 def trickle(data: bytes, pause: float) -> Handler:
     """A byte at a time, `pause` seconds apart: no read time-out ever fires."""
+    return drip(b"", data, pause)
+
+
+def drip(head: bytes, data: bytes, pause: float) -> Handler:
+    """The head at once, then a byte at a time."""
 
     def handle(peer: socket.socket, _: Received) -> None:
+        peer.sendall(head)
         for byte in data:
             peer.sendall(bytes([byte]))
             threading.Event().wait(pause)

@@ -15,7 +15,7 @@ from connectors.xero.auth import AccessToken
 from connectors.xero.calls import Call, Doubt
 from connectors.xero.client import ClientSettings, XeroClient, segment
 from connectors.xero.errors import AuthRevoked, IdentityUnreachable, XeroError
-from tests.connectors.xero.servers import Handler, RawServer, hang, raw, reply, trickle
+from tests.connectors.xero.servers import Handler, RawServer, drip, hang, raw, reply, trickle
 
 # Not what json.dumps would write: spacing, an exponent, an escape, a long decimal and non-ASCII must all survive.
 BODY = b'{"Invoices" :[{"Total":1.00,"Rate":1e2,"Name":"caf\\u00e9 \xc3\xa9","X":0.12345678901234567890}]}'
@@ -178,8 +178,13 @@ WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n" + b" " * 4000
 
 @pytest.mark.parametrize(
     "bench",
-    [[hang], [trickle(WHOLE, 0.05)], [trickle(WHOLE[:30] + b"X" * 4000, 0.05)]],
-    ids=["silence", "trickling body", "trickling headers"],
+    [
+        [hang],
+        [trickle(WHOLE, 0.05)],
+        [trickle(WHOLE[:30] + b"X" * 4000, 0.05)],
+        [drip(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b" " * 4000, 0.05)],
+    ],
+    ids=["silence", "trickling body", "trickling headers", "trickling without an end"],
     indirect=True,
 )
 def test_the_deadline_holds_whatever_the_socket_waits_for(bench: Bench) -> None:
