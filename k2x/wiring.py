@@ -1,4 +1,4 @@
-"""From k2x.yaml to what each process is told: the one place that knows both sides. Secrets are read here, at the start."""
+"""From k2x.yaml to what each process is told: the one place that knows both sides; secrets are read here."""
 
 from __future__ import annotations
 

@@ -28,20 +28,20 @@ class Books:
         for org in orgs:
             books = self.export(org)
             paid: dict[str, list[Decimal]] = {}
-            for payment in books["Payments"]:
+            for payment in books["payments"]:
                 if payment["Status"] == "AUTHORISED" and "Invoice" in payment:
                     paid.setdefault(payment["Invoice"]["InvoiceID"], []).append(Decimal(payment["Amount"]))
-            for invoice in books["Invoices"]:
+            for invoice in books["invoices"]:
                 if invoice["Type"] == "ACCREC":
                     yield _invoice(org, invoice, tuple(paid.get(invoice["InvoiceID"], ())))
 
     def calls(self, org: str) -> int:
         """Requests to the accounting API so far, refused ones included."""
-        return sum(int(row["count"]) for row in self.request_rows(org))
+        return sum(int(row["calls"]) for row in self.request_rows(org))
 
     def refused(self, org: str) -> int:
         """429 answers so far."""
-        return sum(int(row["count"]) for row in self.request_rows(org) if int(row["status"]) == 429)
+        return sum(int(row["calls"]) for row in self.request_rows(org) if int(row["status"]) == 429)
 
     def request_rows(self, org: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = self._get(f"/_sandbox/requests?org={org}")["counts"]

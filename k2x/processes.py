@@ -1,0 +1,103 @@
+"""What `k2x run NAME` runs: one process of k2x, wired from settings, until SIGTERM or Ctrl-C.
+
+Each serves Prometheus metrics on its own port (ports.metrics.<name>). Exit code 0 for a stop that was asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import structlog
+from prometheus_client import start_http_server
+
+from k2x import wiring
+from k2x.clients import codec, librdkafka
+from k2x.settings import Settings
+from schemas.delivery import Deliverer
+
+log = structlog.get_logger()
+
+NAMES = ("receiver", "reader", "streams", "sink", "writeback")
+
+
+def run(name: str, settings: Settings, bootstrap: str, worker: str) -> None:
+    """Run the process called `name` to its end. `worker` names this one among several of the same kind."""
+    _RUNNERS[name](settings, bootstrap, worker)
+
+
+def _receiver(settings: Settings, bootstrap: str, worker: str) -> None:
+    from connectors.kentico.receiver import Receiver, run_receiver
+
+    process = wiring.receiver(settings)
+    deliverer = Deliverer(librdkafka(settings, bootstrap))
+    receiver = Receiver(process, codec(settings), deliverer, _utc_now)
+    _serve_metrics(settings, "receiver")
+    _until_stopped(lambda stop: run_receiver(receiver, process, stop))
+    deliverer.close()
+
+
+def _reader(settings: Settings, bootstrap: str, worker: str) -> None:
+    from connectors.kentico.reader import run_reader
+
+    process = wiring.reader(settings)
+    _serve_metrics(settings, "reader")
+    kafka = librdkafka(settings, bootstrap)
+    _until_stopped(lambda stop: run_reader(process, kafka, codec(settings), stop, _utc_now))
+
+
+def _streams(settings: Settings, bootstrap: str, worker: str) -> None:
+    from streams.worker import run_worker
+
+    run_worker(
+        wiring.streams(settings, librdkafka(settings, bootstrap), f"streams-{worker}"), codec(settings), _utc_now
+    )
+
+
+def _writeback(settings: Settings, bootstrap: str, worker: str) -> None:
+    from connectors.kentico.writeback import run_writeback
+
+    enabled = any(instance.write_back_columns for instance in settings.instances.values())
+    process = wiring.writeback(settings, enabled)
+    _serve_metrics(settings, "writeback")
+    kafka = librdkafka(settings, bootstrap)
+    _until_stopped(lambda stop: run_writeback(process, kafka, codec(settings), stop, _utc_now))
+
+
+def _serve_metrics(settings: Settings, name: str) -> None:
+    port = settings.ports.metrics.get(name, 0)
+    server, _ = start_http_server(port, settings.ports.host)
+    log.info("metrics_served", host=settings.ports.host, port=server.server_port)
+
+
+def _until_stopped(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run an asynchronous process until a signal asks it to stop."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        await serve(stop)
+
+    asyncio.run(main())
+
+
+def host_name() -> str:
+    """This machine's name: part of a worker's name, so that two machines never claim the same membership."""
+    return socket.gethostname()
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+_RUNNERS: dict[str, Callable[[Settings, str, str], None]] = {
+    "receiver": _receiver,
+    "reader": _reader,
+    "streams": _streams,
+    "writeback": _writeback,
+}
