@@ -34,7 +34,7 @@ kafka:
 organisations:                  # Xero organisations, by a slug of your choosing
   shop-uk:
     connection: custom          # a Xero custom connection (client credentials); `app` for authorization code
-    client_id: 00000000000000000000000000000000   # from developer.xero.com → your app → Configuration
+    client_id: "00000000000000000000000000000000" # from developer.xero.com → your app → Configuration
     client_secret_env: XERO_SHOP_UK_SECRET
     rules: rules/shop-uk.yaml
 
