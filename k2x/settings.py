@@ -61,6 +61,9 @@ class Kafka(_Part):
     bootstrap: str | None = Field(None, description="host:port,…; empty: k2x starts its own Kafka under data_dir")
     partitions: int = Field(4, ge=1, le=1000, description="of the source topics")
     replication: int = Field(1, ge=1, le=9)
+    port: int | None = Field(
+        None, ge=1024, le=65535, description="of the embedded Kafka; empty: a free one, remembered"
+    )
     heap_mb: int = Field(512, ge=256, description="of the embedded Kafka")
     security: KafkaSecurity = KafkaSecurity()
 

@@ -138,8 +138,7 @@ async def settle(world: World, say: Callable[[str], None], patience_s: float = _
             return seen
         if time.monotonic() > deadline:
             return seen
-        if world.supervisor.failures():
-            raise K2xError("; ".join(world.supervisor.failures()))
+        world.check()
         await asyncio.sleep(_LOOK_EVERY_S if trading else _LOOK_EVERY_S / 2)
 
 
@@ -172,8 +171,7 @@ async def _trade_on(world: World, stop: asyncio.Event, say: Callable[[str], None
     while not stop.is_set():
         total = (await look(world)).total
         say(f"trading on; Ctrl-C ends it. orders {total.orders_in}  paid {total.paid}  Xero calls {total.xero_calls}")
-        if world.supervisor.failures():
-            raise K2xError("; ".join(world.supervisor.failures()))
+        world.check()
         await _sleep_or(stop, 5.0)
 
 

@@ -26,7 +26,7 @@ from k2x.clients import codec, librdkafka
 from k2x.config import load
 from k2x.demo.deployment import deployment, secrets
 from k2x.embedded import EmbeddedKafka
-from k2x.errors import K2xError, SandboxFailed
+from k2x.errors import K2xError, ProcessFailed, SandboxFailed
 from k2x.publish import publish_rules
 from k2x.settings import Settings
 from k2x.supervisor import Supervisor
@@ -67,7 +67,7 @@ class World:
         self.ports = _ports(self.directory / "ports.json")
         os.environ.update(secrets())
         say("Kafka (a cold start downloads about 50 MB once)")
-        self._kafka = EmbeddedKafka(self.directory / "kafka")
+        self._kafka = EmbeddedKafka(self.directory / "kafka", log=say)
         bootstrap = await asyncio.get_running_loop().run_in_executor(None, self._kafka.start)
         say("the Xero sandbox and the Kentico shop")
         await self._start_sandboxes()
@@ -93,6 +93,13 @@ class World:
         await self.supervisor.stop()
         if self._kafka is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._kafka.stop)
+
+    def check(self) -> None:
+        """Raise what has failed for good: a process given up, or the broker."""
+        if self._kafka is not None:
+            self._kafka.check()
+        if self.supervisor.failures():
+            raise ProcessFailed("; ".join(self.supervisor.failures()))
 
     async def post(self, name: str, path: str, body: Mapping[str, Any]) -> Any:
         """Ask a sandbox's control page for something."""
