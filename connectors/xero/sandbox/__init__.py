@@ -1,4 +1,7 @@
-"""A faithful Xero on this machine: API, identity, limits, faults and books. It judges the sink, so it imports nothing of ours."""
+"""A faithful Xero on this machine: API, identity, limits, faults and books.
+
+It judges the sink, so it imports nothing of ours.
+"""
 
 from connectors.xero.sandbox.accounting import Latency
 from connectors.xero.sandbox.chart import Organisation, default_organisations, organisation, organisation_from

@@ -1,4 +1,6 @@
-"""`python -m connectors.xero.sandbox --port 0 --state DIR`: prints one JSON line with its URL when ready, runs until SIGTERM or Ctrl-C."""
+"""`python -m connectors.xero.sandbox --port 0 --state DIR`: prints one JSON line with its URL when ready, runs until
+SIGTERM or Ctrl-C.
+"""
 
 from __future__ import annotations
 

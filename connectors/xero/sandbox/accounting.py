@@ -1,6 +1,8 @@
-"""The pipeline of an Accounting API request: token, scope, tenant, limits, latency, idempotency, work, commit, headers.
+"""The pipeline of an Accounting API request: token, scope, tenant, limits, latency, idempotency, work, commit,
+headers.
 
-Guarantee: the answer leaves only after the request's trace is committed; a replayed key never runs twice; a 429 has touched nothing.
+Guarantee: the answer leaves only after the request's trace is committed; a replayed key never runs twice; a 429 has
+touched nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from aiohttp import web
 
 from connectors.xero.sandbox import api
 from connectors.xero.sandbox.books import Books
+from connectors.xero.sandbox.calls import Call
 from connectors.xero.sandbox.clock import Clock
 from connectors.xero.sandbox.errors import JSON_TYPE, HttpError, IdempotencyMisuse, PostDataInvalid
 from connectors.xero.sandbox.faults import Fault, Faults
@@ -84,7 +87,7 @@ def answer_of(problem: HttpError) -> Answer:
     return Answer(problem.status, problem.payload(), problem.content_type, 0, tuple(problem.headers.items()))
 
 
-def response(answer: Answer, headers: dict[str, str]) -> web.Response:
+def respond(answer: Answer, headers: dict[str, str]) -> web.Response:
     """The HTTP response; an empty body carries no content type unless Xero's does."""
     made = web.Response(status=answer.status, body=answer.body, headers=headers | dict(answer.headers))
     if answer.content_type:
@@ -106,18 +109,18 @@ async def handle(world: World, request: web.Request, trace: Trace) -> web.Respon
         org = world.identity.tenant(bearer, request.headers.get("xero-tenant-id"))
         trace.org = org.slug
     except HttpError as problem:
-        return response(answer_of(problem), {})
+        return respond(answer_of(problem), {})
     refusal = world.meter.enter(bearer.client_id, org.slug, world.clock.time())
     if refusal is not None:
         headers = world.meter.headers(bearer.client_id, org.slug, world.clock.time())
         headers["X-Rate-Limit-Problem"] = refusal.problem
         if refusal.retry_after is not None:
             headers["Retry-After"] = str(refusal.retry_after)
-        return response(Answer(429, b"", ""), headers)
+        return respond(Answer(429, b"", ""), headers)
     try:
         sent = await request.read()
         answer = await _once(world, request, sent, route, world.books[org.slug], bearer, trace)
-        return response(answer, world.meter.headers(bearer.client_id, org.slug, world.clock.time()))
+        return respond(answer, world.meter.headers(bearer.client_id, org.slug, world.clock.time()))
     finally:
         world.meter.leave(bearer.client_id, org.slug)
 
@@ -163,7 +166,7 @@ async def _work(
     latency: Latency,
     held: tuple[str, str, Entry] | None,
 ) -> Answer:
-    call = api.Call(
+    call = Call(
         books=books,
         method=request.method,
         query=request.query,
@@ -185,7 +188,7 @@ async def _work(
     return answer
 
 
-def _run(route: api.Route, call: api.Call, sent: bytes) -> Answer:
+def _run(route: api.Route, call: Call, sent: bytes) -> Answer:
     """The work itself: no await between reading the books and having changed them."""
     try:
         if len(sent) > LARGEST_BODY:

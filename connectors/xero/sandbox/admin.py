@@ -1,6 +1,8 @@
-"""The judge's side door, /_sandbox/…: export of the books, request log, clock, faults, settings, an accountant's edits.
+"""The judge's side door, /_sandbox/…: export of the books, request log, clock, faults, settings, an accountant's
+edits.
 
-No authentication: the sandbox listens on the loopback address. Nothing here counts against limits or appears in the request log.
+No authentication: the sandbox listens on the loopback address. Nothing here counts against limits or appears in the
+request log.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from connectors.xero.sandbox import edits, replies
+from connectors.xero.sandbox import document_replies, edits, replies
 from connectors.xero.sandbox.accounting import Latency, World
 from connectors.xero.sandbox.books import Books
 from connectors.xero.sandbox.chart import account_from
@@ -37,12 +39,13 @@ def export(books: Books) -> dict[str, Any]:
         },
         "contacts": [replies.contact(row, "list") for row in sorted(books.contacts.values(), key=lambda row: row.seq)],
         "items": [replies.item(row, "list") for row in sorted(books.items.values(), key=lambda row: row.seq)],
-        "invoices": [replies.invoice(row, books, "list", 4) for row in by_age],
+        "invoices": [document_replies.invoice(row, books, "list", 4) for row in by_age],
         "payments": [
-            replies.payment(row, books, "list") for row in sorted(books.payments.values(), key=lambda row: row.seq)
+            document_replies.payment(row, books, "list")
+            for row in sorted(books.payments.values(), key=lambda row: row.seq)
         ],
         "credit_notes": [
-            replies.credit_note(row, books, "list", 4)
+            document_replies.credit_note(row, books, "list", 4)
             for row in sorted(books.credit_notes.values(), key=lambda row: row.seq)
         ],
     }
@@ -103,7 +106,9 @@ class Admin:
         return json_response(export(self.of(request.match_info["org"])))
 
     async def requests(self, request: web.Request) -> web.Response:
-        """{counts, total, last_seq, recent}; ?org= narrows, ?after=SEQ counts from there, ?limit= sets how many recent rows."""
+        """{counts, total, last_seq, recent}; ?org= narrows, ?after=SEQ counts from there, ?limit= sets how many recent
+        rows.
+        """
         org, query = request.query.get("org"), request.query
         if org is not None:
             self.of(org)
@@ -184,7 +189,9 @@ class Admin:
         return json_response(self._settings())
 
     async def set_settings(self, request: web.Request) -> web.Response:
-        """{org (all when absent), latency, limits, period_lock_date, ..., idempotency_scope, app_minute, rolling}; kept on disk."""
+        """{org (all when absent), latency, limits, period_lock_date, ..., idempotency_scope, app_minute, rolling};
+        kept on disk.
+        """
         order = await _object(request)
         self.apply(order)
         log = [*(self.world.store.state("settings") or []), order]

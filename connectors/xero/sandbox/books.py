@@ -1,8 +1,8 @@
 """The books of one organisation, with the indexes that make numbers, names and codes unique without scanning.
 
-Guarantee: every rule runs to its end before the books change, and the server runs one request's rules without giving up the event
-loop, so an element is written whole or not at all and two concurrent calls can never both take a number. `changed` collects what a
-request wrote; the store commits it in one transaction before the answer leaves.
+Guarantee: every rule runs to its end before the books change, and the server runs one request's rules without
+giving up the event loop, so an element is written whole or not at all and two concurrent calls can never both take
+a number. `changed` collects what a request wrote; the store commits it in one transaction before the answer leaves.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Books:
         self.invoices: dict[str, Document] = {}
         self.credit_notes: dict[str, Document] = {}
         self.sales_number: dict[tuple[bool, str], str] = {}
+        self.documents_by_number: dict[str, set[str]] = {}
         self.documents_by_reference: dict[str, set[str]] = {}
         self.documents_by_contact: dict[str, set[str]] = {}
         self.payments: dict[str, Payment] = {}
@@ -153,8 +154,9 @@ class Books:
 
     def index_document(self, document: Document) -> None:
         """By number (sales side only: suppliers' numbers may repeat), reference and contact."""
-        number = fold(document.number) if document.is_sales and document.number else ""
-        new = (number, fold(document.reference), document.contact_id)
+        any_number = fold(document.number)
+        number = any_number if document.is_sales else ""
+        new = (number, fold(document.reference), document.contact_id, any_number)
         old = self._keys.get(document.id)
         if old != new:
             if old:
@@ -162,11 +164,13 @@ class Books:
                     del self.sales_number[document.is_credit, old[0]]
                 self.documents_by_reference.get(old[1], set()).discard(document.id)
                 self.documents_by_contact.get(old[2], set()).discard(document.id)
+                self.documents_by_number.get(old[3], set()).discard(document.id)
             if number:
                 self.sales_number[document.is_credit, number] = document.id
             if new[1]:
                 self.documents_by_reference.setdefault(new[1], set()).add(document.id)
             self.documents_by_contact.setdefault(new[2], set()).add(document.id)
+            self.documents_by_number.setdefault(any_number, set()).add(document.id)
             self._keys[document.id] = new
         (self.credit_notes if document.is_credit else self.invoices)[document.id] = document
 

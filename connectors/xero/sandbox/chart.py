@@ -1,7 +1,9 @@
-"""Organisations: who they are, their accounts, tax rates, currencies, tracking, lock dates and the app that may connect to them.
+"""Organisations: who they are, their accounts, tax rates, currencies, tracking, lock dates and the app that may
+connect to them.
 
-`Organisation` is plain data: pass your own to `Sandbox(organisations=[...])`, built by hand, by `organisation(...)`, or from JSON by
-`organisation_from`. Ids are uuid5 of the slug and the code, so that they are the same on every machine.
+`Organisation` is plain data: pass your own to `Sandbox(organisations=[...])`, built by hand, by
+`organisation(...)`, or from JSON by `organisation_from`. Ids are uuid5 of the slug and the code, so that they are
+the same on every machine.
 """
 
 from __future__ import annotations
@@ -29,7 +31,19 @@ CLASS_OF_TYPE = {
 LETTER_OF_CLASS = {"ASSET": "A", "EQUITY": "E", "EXPENSE": "X", "LIABILITY": "L", "REVENUE": "R"}
 # Accounts that Xero posts to by itself; a document line cannot name them. ROUNDING is not among them.
 SYSTEM_NOT_ON_LINES = frozenset(
-    ["DEBTORS", "CREDITORS", "BANKCURRENCYGAIN", "UNREALISEDCURRENCYGAIN", "REALISEDCURRENCYGAIN", "UNPAIDEXPCLM", "WAGEPAYABLES", "RETAINEDEARNINGS", "TRACKINGTRANSFERS", "HISTORICAL", "GST"]
+    [
+        "DEBTORS",
+        "CREDITORS",
+        "BANKCURRENCYGAIN",
+        "UNREALISEDCURRENCYGAIN",
+        "REALISEDCURRENCYGAIN",
+        "UNPAIDEXPCLM",
+        "WAGEPAYABLES",
+        "RETAINEDEARNINGS",
+        "TRACKINGTRANSFERS",
+        "HISTORICAL",
+        "GST",
+    ]
 )
 CURRENCY_NAMES = {
     "GBP": "British Pound",
@@ -47,7 +61,21 @@ PER_POUND = {
     code: Decimal(rate)
     for code, rate in (
         pair.split()
-        for pair in ["GBP 1", "USD 1.27", "EUR 1.17", "AUD 1.93", "NZD 2.11", "CAD 1.73", "CHF 1.12", "SEK 13.3", "JPY 190", "CZK 29.4", "DKK 8.73", "NOK 13.6", "PLN 5.02"]
+        for pair in [
+            "GBP 1",
+            "USD 1.27",
+            "EUR 1.17",
+            "AUD 1.93",
+            "NZD 2.11",
+            "CAD 1.73",
+            "CHF 1.12",
+            "SEK 13.3",
+            "JPY 190",
+            "CZK 29.4",
+            "DKK 8.73",
+            "NOK 13.6",
+            "PLN 5.02",
+        ]
     )
 }
 
@@ -123,7 +151,10 @@ class Tracking:
 
 @dataclass
 class Organisation:
-    """A Xero organisation. `currencies` starts with the base currency; `approve_limit` is the old plans' invoices a month."""
+    """A Xero organisation.
+
+    `currencies` starts with the base currency; `approve_limit` is the old plans' invoices a month.
+    """
 
     slug: str
     name: str
@@ -164,7 +195,9 @@ class Organisation:
         return next(account for account in self.accounts.values() if account.system == system)
 
     def day_rate(self, currency: str) -> Decimal:
-        """Foreign units per unit of base, six decimals; 1 for the base currency and for currencies without a rate here."""
+        """Foreign units per unit of base, six decimals; 1 for the base currency and for currencies without a rate
+        here.
+        """
         if currency == self.base_currency or currency not in PER_POUND or self.base_currency not in PER_POUND:
             return Decimal(1)
         return (PER_POUND[currency] / PER_POUND[self.base_currency]).quantize(Decimal("0.000001"))
@@ -361,7 +394,9 @@ def account_from(org: Organisation, row: Mapping[str, Any]) -> Account:
 
 
 def default_organisations() -> list[Organisation]:
-    """The three of the demo: uk (GBP, USD and EUR besides, a period lock date), au (AUD, NZD) and de (EUR, Global edition)."""
+    """The three of the demo: uk (GBP, USD and EUR besides, a period lock date), au (AUD, NZD) and de (EUR, Global
+    edition).
+    """
     return [
         organisation("uk", "Demo Company (UK)", "uk", period_lock_date=date(2024, 3, 31)),
         organisation("au", "Demo Company (AU)", "au"),

@@ -1,4 +1,6 @@
-"""The sandbox's own time: it can run faster than the world, be moved forward, and survives a restart without going back."""
+"""The sandbox's own time: it can run faster than the world, be moved forward, and survives a restart without going
+back.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,10 @@ class Clock:
         return self.now().astimezone(zone).date()
 
     def change(self, *, advance: float = 0.0, speed: float | None = None, to: datetime | None = None) -> None:
-        """Move forward by `advance` seconds or to `to`, and set the speed. Going back would break every window: refused."""
+        """Move forward by `advance` seconds or to `to`, and set the speed.
+
+        Going back would break every window: refused.
+        """
         current = self.time()
         target = to.timestamp() if to is not None else current + advance
         if target < current:

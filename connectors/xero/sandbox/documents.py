@@ -1,4 +1,7 @@
-"""What the books hold: contacts, items, invoices and credit notes, payments. Money is Decimal, times are UTC milliseconds."""
+"""What the books hold: contacts, items, invoices and credit notes, payments.
+
+Money is Decimal, times are UTC milliseconds.
+"""
 
 from __future__ import annotations
 

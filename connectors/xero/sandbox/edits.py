@@ -1,7 +1,8 @@
 """What an accountant does by hand in Xero's own screens, so that reconciliation and drift can be tested.
 
-The screens allow more than the API (an amount of a paid invoice can be changed after removing and redoing its payment), so these
-edits go past the API's rules; sums stay consistent, except where `edit_amount` is told to leave a payment standing.
+The screens allow more than the API (an amount of a paid invoice can be changed after removing and redoing its
+payment), so these edits go past the API's rules; sums stay consistent, except where `edit_amount` is told to leave
+a payment standing.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ def edit_amount(books: Books, order: Order) -> str:
 
 
 def edit_text(books: Books, order: Order) -> str:
-    """Change the reference, or a line's description or account: {number, reference} or {number, line, description, account}."""
+    """Change the reference, or a line's description or account: {number, reference} or {number, line, description,
+    account}.
+    """
     document = _document(books, order)
     if "reference" in order:
         document.reference = str(order["reference"])

@@ -156,7 +156,10 @@ CONTACT_ARCHIVED_FOR_DOCUMENT = (
     "The contact with the specified contact details has been archived. "
     "The contact must be un-archived before creating new invoices or credit notes"
 )
-CONTACT_ARCHIVED = "The specified contact details matched an archived contact. Archived contacts cannot currently be edited via the API."
+CONTACT_ARCHIVED = (
+    "The specified contact details matched an archived contact. "
+    "Archived contacts cannot currently be edited via the API."
+)
 PLAN_LIMIT = "You have reached the limit of invoices you can approve"
 NOT_MODIFIABLE = "Invoice not of valid status for modification"
 HAS_PAYMENTS = "This document cannot be edited as it has a payment or credit note allocated to it."

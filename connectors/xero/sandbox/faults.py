@@ -29,9 +29,13 @@ KINDS = {
 
 @dataclass
 class Fault:
-    """One rule. `nth` is the first matching request that is hit (1-based), `times` how many are (0: all), `probability` thins them.
+    """One rule.
 
-    `path` is a regular expression searched in path and query; `seconds` are real seconds, because clients' time-outs are real.
+    `nth` is the first matching request that is hit (1-based), `times` how many are (0: all), `probability` thins
+    them.
+
+    `path` is a regular expression searched in path and query; `seconds` are real seconds, because clients'
+    time-outs are real.
     """
 
     kind: str

@@ -1,7 +1,9 @@
-"""Xero's Idempotency-Key: the first answer is kept for six minutes and given again for the same request; another request is a 400.
+"""Xero's Idempotency-Key: the first answer is kept for six minutes and given again for the same request; another
+request is a 400.
 
-Guarantee: within the six minutes one key runs one request once, also when a twin arrives while the first still runs, and also after
-a restart (finished answers are stored in the transaction of their books). Errors are kept like any answer.
+Guarantee: within the six minutes one key runs one request once, also when a twin arrives while the first still
+runs, and also after a restart (finished answers are stored in the transaction of their books). Errors are kept like
+any answer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Xero's identity service: apps, tokens, refresh rotation with its grace, connections and scopes.
 
-Access tokens are signed JWTs (HS256 with the sandbox's own key; Xero signs with RS256, clients do not look) of 30 minutes. Refresh
-tokens rotate: the old one may be used again for 30 minutes while its successor has not been used (a lost answer), and ends 60 days
-after its last use. Two holders of one refresh token therefore kill each other, as at Xero.
+Access tokens are signed JWTs (HS256 with the sandbox's own key; Xero signs with RS256, clients do not look) of 30
+minutes. Refresh tokens rotate: the old one may be used again for 30 minutes while its successor has not been used
+(a lost answer), and ends 60 days after its last use. Two holders of one refresh token therefore kill each other, as
+at Xero.
 """
 
 from __future__ import annotations
@@ -27,7 +28,15 @@ ACCESS_SECONDS = 1800
 GRACE_SECONDS = 1800
 UNUSED_SECONDS = 60 * 86_400
 CODE_SECONDS = 300
-GRANULAR = ["accounting.invoices", "accounting.payments", "accounting.contacts", "accounting.settings", "accounting.banktransactions", "accounting.manualjournals", "accounting.attachments"]
+GRANULAR = [
+    "accounting.invoices",
+    "accounting.payments",
+    "accounting.contacts",
+    "accounting.settings",
+    "accounting.banktransactions",
+    "accounting.manualjournals",
+    "accounting.attachments",
+]
 SIGN_IN = frozenset(["openid", "profile", "email", "offline_access"])
 KNOWN_SCOPES = frozenset([*GRANULAR, *(f"{one}.read" for one in GRANULAR), "accounting.transactions"]) | SIGN_IN
 KNOWN_SCOPES |= {"accounting.transactions.read"}
@@ -299,7 +308,10 @@ class Identity:
         return answer
 
     def revoke(self, app: App, token: str) -> None:
-        """Revoke a refresh token: its whole consent ends, connections too. Unknown tokens are answered like known ones."""
+        """Revoke a refresh token: its whole consent ends, connections too.
+
+        Unknown tokens are answered like known ones.
+        """
         held = self.state.refresh.get(token)
         grant = self.state.grants.get(held.grant) if held else None
         if grant is not None and grant.client_id == app.client_id:

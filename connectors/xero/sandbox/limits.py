@@ -1,7 +1,8 @@
 """Xero's call limits per app and organisation: 60 a minute, a day's count, 5 at once; and 10,000 a minute per app.
 
-Windows are fixed and start at an offset of each tenant's own, so a client cannot guess the reset; `rolling` makes them rolling.
-A refused call is not counted. The check stands before idempotency: a replay costs quota, a 429 writes nothing and uses no key.
+Windows are fixed and start at an offset of each tenant's own, so a client cannot guess the reset; `rolling` makes
+them rolling. A refused call is not counted. The check stands before idempotency: a replay costs quota, a 429 writes
+nothing and uses no key.
 """
 
 from __future__ import annotations

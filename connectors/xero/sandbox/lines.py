@@ -1,4 +1,7 @@
-"""Document lines: item defaults, accounts, tax types, sums. Collects every problem of a document instead of the first."""
+"""Document lines: item defaults, accounts, tax types, sums.
+
+Collects every problem of a document instead of the first.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class LineRules:
-    """What the document around the line decides: `final` once AUTHORISED, `sales` for ACCREC, `discounts` for ACCREC invoices only."""
+    """What the document around the line decides: `final` once AUTHORISED, `sales` for ACCREC, `discounts` for ACCREC
+    invoices only.
+    """
 
     amounts: LineAmountTypes
     unitdp: int
@@ -138,7 +143,8 @@ def _amounts(
     if price is None:
         price = default_price
     if sent is not None and (count is None or price is None):
-        # one of the two may be left out when the amount is sent; which discount then applied is not public, so none is undone
+        # one of the two may be left out when the amount is sent; which discount then applied is not public, so none
+        # is undone
         if count is None and price:
             count = sent / price
         else:

@@ -17,12 +17,16 @@ PER_PAGE = 100
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1c2733;margin:0;background:#f5f7f9}
 header{background:#0b3b5c;color:#fff;padding:.7rem 2rem}header a{color:#fff;text-decoration:none;margin-right:1.5rem}
-main{max-width:72rem;margin:1.5rem auto;padding:0 1rem}h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.1rem;margin-top:2rem}
-table{border-collapse:collapse;width:100%;background:#fff}th,td{padding:.4rem .7rem;border-bottom:1px solid #e2e7ec;text-align:left;vertical-align:top}
+main{max-width:72rem;margin:1.5rem auto;padding:0 1rem}
+h1{font-size:1.5rem;margin:.5rem 0}h2{font-size:1.1rem;margin-top:2rem}
+table{border-collapse:collapse;width:100%;background:#fff}
+th,td{padding:.4rem .7rem;border-bottom:1px solid #e2e7ec;text-align:left;vertical-align:top}
 th{font-weight:600;color:#54636f;background:#fafbfc}.n{text-align:right;font-variant-numeric:tabular-nums}
 tfoot td{font-weight:600;border-bottom:0}.s{padding:.05rem .5rem;border-radius:.7rem;background:#e2e7ec;font-size:.85em}
-.PAID{background:#cfeedd}.AUTHORISED{background:#d6e6fa}.VOIDED,.DELETED{background:#f3d6d6}dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.5rem}
-dt{color:#54636f}dd{margin:0}.e{color:#54636f;padding:2rem;text-align:center}form{margin:.8rem 0}input,button{font:inherit;padding:.2rem .5rem}
+.PAID{background:#cfeedd}.AUTHORISED{background:#d6e6fa}.VOIDED,.DELETED{background:#f3d6d6}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.5rem}
+dt{color:#54636f}dd{margin:0}
+.e{color:#54636f;padding:2rem;text-align:center}form{margin:.8rem 0}input,button{font:inherit;padding:.2rem .5rem}
 """
 
 
@@ -138,7 +142,8 @@ class Pages:
             "#Credit notes",
             "#Contacts",
         ]
-        now = f"<p>Sandbox time: {self.world.clock.now():%d %B %Y %H:%M:%S} UTC, running at {self.world.clock.speed:g}×.</p>"
+        clock = self.world.clock
+        now = f"<p>Sandbox time: {clock.now():%d %B %Y %H:%M:%S} UTC, running at {clock.speed:g}×.</p>"
         return page("Organisations", now + table(heads, rows, "No organisations."))
 
     def _documents(self, request: web.Request, held: Iterable[Document], what: str) -> str:
@@ -156,7 +161,8 @@ class Pages:
             ]
         shown = rows[(at - 1) * PER_PAGE : at * PER_PAGE]
         form = (
-            f'<form><input name="q" placeholder="number, reference or contact" value="{escape(request.query.get("q", ""))}">'
+            f'<form><input name="q" placeholder="number, reference or contact" '
+            f'value="{escape(request.query.get("q", ""))}">'
             f'<input type="hidden" name="status" value="{escape(wanted)}"> <button>Find</button> {len(rows)} {what}'
             + "".join(
                 f' · <a href="?status={one}">{one.lower()}</a>' for one in ("PAID", "AUTHORISED", "DRAFT", "VOIDED")

@@ -24,7 +24,9 @@ TARGETS = ("Invoice", "CreditNote", "Prepayment", "Overpayment")
 
 
 def check_ids(books: Books, given: list[Element]) -> None:
-    """A POST that names an unknown PaymentID, or deletes without naming one, ends with a 404 before anything is written."""
+    """A POST that names an unknown PaymentID, or deletes without naming one, ends with a 404 before anything is
+    written.
+    """
     for element in given:
         id_ = (text(element, "PaymentID") or "").lower()
         if (id_ or element.get("Status") == "DELETED") and id_ not in books.payments:
@@ -37,7 +39,10 @@ def named(books: Books, element: Element) -> Payment:
 
 
 def create(books: Books, element: Element, app: str) -> Payment:
-    """One payment against one authorised document, never above what is outstanding. Part payments may repeat, as at Xero."""
+    """One payment against one authorised document, never above what is outstanding.
+
+    Part payments may repeat, as at Xero.
+    """
     document = _document(books, element)
     account = _account(books, element)
     amount = number(element, "Amount")

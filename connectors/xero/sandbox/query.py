@@ -1,7 +1,8 @@
-"""Reading lists: Xero's `where` (the optimised subset only), id lists, statuses, changed-since, search, order and pages.
+"""Reading lists: Xero's `where` (the optimised subset only), id lists, statuses, changed-since, search, order and
+pages.
 
-Anything outside the subset is a loud 400 QueryParseException, so that a filter that Xero would run slowly, or refuse on a large
-organisation, cannot slip into the sink unseen.
+Anything outside the subset is a loud 400 QueryParseException, so that a filter that Xero would run slowly, or
+refuse on a large organisation, cannot slip into the sink unseen.
 """
 
 from __future__ import annotations

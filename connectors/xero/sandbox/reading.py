@@ -1,4 +1,6 @@
-"""Reading request bodies: exact numbers, Xero's date forms, and a 400 PostDataInvalidException for what cannot be read. Pure."""
+"""Reading request bodies: exact numbers, Xero's date forms, and a 400 PostDataInvalidException for what cannot be
+read. Pure.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ MS_DATE = re.compile(r"^/Date\((-?\d+)(?:[+-]\d{4})?\)/$")
 
 
 def elements(body: bytes, plural: str) -> list[Element]:
-    """The elements of `{"Invoices":[...]}`, or the one element of a bare object. Numbers become Decimal, never float."""
+    """The elements of `{"Invoices":[...]}`, or the one of a bare object. Numbers become Decimal, never float."""
     try:
         read = json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
     except (ValueError, RecursionError) as problem:
@@ -119,13 +121,76 @@ def many(element: Element, key: str) -> list[Element] | None:
 
 _DAYS = frozenset({"Date", "DueDate", "PlannedPaymentDate", "ExpectedPaymentDate"})
 _NUMBERS = frozenset(
-    ["Quantity", "UnitAmount", "LineAmount", "TaxAmount", "DiscountRate", "DiscountAmount", "Amount", "BankAmount", "CurrencyRate", "UnitPrice"]
+    [
+        "Quantity",
+        "UnitAmount",
+        "LineAmount",
+        "TaxAmount",
+        "DiscountRate",
+        "DiscountAmount",
+        "Amount",
+        "BankAmount",
+        "CurrencyRate",
+        "UnitPrice",
+    ]
 )
 _FLAGS = frozenset(["SentToContact", "IsReconciled", "IsSold", "IsPurchased"])
-_OBJECTS = frozenset(["Contact", "Invoice", "CreditNote", "Prepayment", "Overpayment", "Account", "SalesDetails", "PurchaseDetails"])
+_OBJECTS = frozenset(
+    ["Contact", "Invoice", "CreditNote", "Prepayment", "Overpayment", "Account", "SalesDetails", "PurchaseDetails"]
+)
 _ARRAYS = frozenset(["LineItems", "Tracking", "Addresses", "Phones", "ContactPersons"])
 _TEXTS = frozenset(
-    ["InvoiceID", "InvoiceNumber", "CreditNoteID", "CreditNoteNumber", "PaymentID", "ContactID", "ContactNumber", "ItemID", "Code", "Name", "Reference", "Url", "Description", "ItemCode", "AccountCode", "TaxType", "LineItemID", "CurrencyCode", "FirstName", "LastName", "EmailAddress", "CompanyNumber", "AccountNumber", "TaxNumber", "BankAccountDetails", "SkypeUserName", "DefaultCurrency", "AddressLine1", "AddressLine2", "AddressLine3", "AddressLine4", "City", "Region", "PostalCode", "Country", "AttentionTo", "PhoneNumber", "PhoneAreaCode", "PhoneCountryCode", "PurchaseDescription", "InventoryAssetAccountCode", "COGSAccountCode", "AccountID", "Option", "TrackingCategoryID", "AccountsReceivableTaxType", "AccountsPayableTaxType", "SalesDefaultAccountCode", "PurchasesDefaultAccountCode"]
+    [
+        "InvoiceID",
+        "InvoiceNumber",
+        "CreditNoteID",
+        "CreditNoteNumber",
+        "PaymentID",
+        "ContactID",
+        "ContactNumber",
+        "ItemID",
+        "Code",
+        "Name",
+        "Reference",
+        "Url",
+        "Description",
+        "ItemCode",
+        "AccountCode",
+        "TaxType",
+        "LineItemID",
+        "CurrencyCode",
+        "FirstName",
+        "LastName",
+        "EmailAddress",
+        "CompanyNumber",
+        "AccountNumber",
+        "TaxNumber",
+        "BankAccountDetails",
+        "SkypeUserName",
+        "DefaultCurrency",
+        "AddressLine1",
+        "AddressLine2",
+        "AddressLine3",
+        "AddressLine4",
+        "City",
+        "Region",
+        "PostalCode",
+        "Country",
+        "AttentionTo",
+        "PhoneNumber",
+        "PhoneAreaCode",
+        "PhoneCountryCode",
+        "PurchaseDescription",
+        "InventoryAssetAccountCode",
+        "COGSAccountCode",
+        "AccountID",
+        "Option",
+        "TrackingCategoryID",
+        "AccountsReceivableTaxType",
+        "AccountsPayableTaxType",
+        "SalesDefaultAccountCode",
+        "PurchasesDefaultAccountCode",
+    ]
 )
 STATUSES = ("DRAFT", "SUBMITTED", "AUTHORISED", "PAID", "VOIDED", "DELETED")
 _CHOICES: dict[tuple[str, str], tuple[str, ...]] = {

@@ -1,6 +1,8 @@
-"""The Xero sandbox as a server: one aiohttp process with the API, the identity service, the admin API and the books' pages.
+"""The Xero sandbox as a server: one aiohttp process with the API, the identity service, the admin API and the books'
+pages.
 
-Guarantee: what it has answered survives kill -9 when it has a state directory; it listens on the loopback address only.
+Guarantee: what it has answered survives kill -9 when it has a state directory; it listens on the loopback address
+only.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,14 +19,14 @@ import orjson
 import structlog
 from aiohttp import web
 
-from connectors.xero.sandbox.accounting import PREFIX, Latency, ServerError, Trace, World, handle, logged
+from connectors.xero.sandbox.accounting import PREFIX, Latency, ServerError, Trace, World, handle, logged, respond
 from connectors.xero.sandbox.admin import Admin, refusal
 from connectors.xero.sandbox.books import Books
 from connectors.xero.sandbox.chart import Organisation, default_organisations
 from connectors.xero.sandbox.clock import Clock
 from connectors.xero.sandbox.errors import SandboxError, SettingRefused
 from connectors.xero.sandbox.faults import Fault, Faults
-from connectors.xero.sandbox.idempotency import Keys
+from connectors.xero.sandbox.idempotency import Answer, Keys
 from connectors.xero.sandbox.identity import App, Identity
 from connectors.xero.sandbox.limits import Limits, Meter
 from connectors.xero.sandbox.pages import Pages
@@ -31,6 +34,7 @@ from connectors.xero.sandbox.signin import SignIn
 from connectors.xero.sandbox.store import Batch, Store
 
 log = structlog.get_logger()
+TRACE: ContextVar[Trace] = ContextVar("trace")
 OWN_PATHS = ("/_sandbox", "/books")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -54,7 +58,7 @@ class SandboxSettings:
 
 
 class Sandbox:
-    """The sandbox. `await start()` gives the base URL; `await stop()` ends it; or use it as an async context manager."""
+    """The sandbox. `await start()` gives the base URL, `await stop()` ends it; also an async context manager."""
 
     def __init__(
         self,
@@ -159,8 +163,7 @@ class Sandbox:
         return self.base_url + PREFIX.rstrip("/")
 
     async def _api(self, request: web.Request) -> web.StreamResponse:
-        trace: Trace = request["trace"]
-        return await handle(self.world, request, trace)
+        return await handle(self.world, request, TRACE.get())
 
     @web.middleware
     async def _around(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -173,7 +176,7 @@ class Sandbox:
         if self.world.crash is not None:
             return web.Response(status=503, text=f"sandbox state could not be written: {self.world.crash}")
         trace = Trace(time.perf_counter())
-        request["trace"] = trace
+        TRACE.set(trace)
         trace.fault = self.world.faults.pick(request.method, str(request.rel_url), self._org_of(request))
         status = 500
         try:
@@ -184,7 +187,9 @@ class Sandbox:
         return await self._deliver(request, response, trace.fault)
 
     def _org_of(self, request: web.Request) -> str:
-        """The organisation a fault rule may name: by tenant header, else by the token's only one; "" when neither tells."""
+        """The organisation a fault rule may name: by tenant header, else by the token's only one; "" when neither
+        tells.
+        """
         tenant = request.headers.get("xero-tenant-id", "")
         found = next((org.slug for org in self.organisations if org.id == tenant), "")
         if not found and any(rule.org for rule in self.world.faults.rules):
@@ -212,7 +217,8 @@ class Sandbox:
             headers = {"X-Rate-Limit-Problem": fault.problem}
             if fault.problem in {"minute", "day"}:
                 headers["Retry-After"] = str(fault.retry_after)
-            return web.Response(status=429, headers=headers)
+                headers["X-MinLimit-Remaining" if fault.problem == "minute" else "X-DayLimit-Remaining"] = "0"
+            return respond(Answer(429, b"", ""), headers)
         if fault and kind == "stall_before":
             await asyncio.sleep(fault.seconds)
         if kind == "500_before" and not request.path.startswith(PREFIX):

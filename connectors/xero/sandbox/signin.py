@@ -96,10 +96,12 @@ class SignIn:
         return web.Response(
             content_type="text/html",
             text=f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Allow access · Xero sandbox</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem}}button{{font:inherit;padding:.4rem 1.2rem}}</style>
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem}}
+button{{font:inherit;padding:.4rem 1.2rem}}</style>
 <h1>{html.escape(app.name)} wants access</h1><p>Scopes: {html.escape(scope) or "none"}</p>
 <form method="post">{hidden}{boxes}
-<button name="decision" value="allow">Allow access</button> <button name="decision" value="deny">Cancel</button></form></html>""",
+<button name="decision" value="allow">Allow access</button>
+<button name="decision" value="deny">Cancel</button></form></html>""",
         )
 
     async def authorize_form(self, request: web.Request) -> web.Response:

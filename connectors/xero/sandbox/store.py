@@ -1,7 +1,8 @@
 """The sandbox's state on disk: one SQLite file, one transaction per request.
 
-Guarantee: what was answered is on disk (books, idempotency answers, tokens, request log, the day's count); a killed process comes back
-with exactly the requests that had committed, each whole. WAL with synchronous=NORMAL: proof against kill -9, not against power loss.
+Guarantee: what was answered is on disk (books, idempotency answers, tokens, the day's count); a killed
+process comes back with exactly the requests that had committed, each whole. WAL with synchronous=NORMAL: proof
+against kill -9, not against power loss.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from connectors.xero.sandbox.idempotency import Answer
 VERSION = 1
 TABLES = """
 CREATE TABLE IF NOT EXISTS rows (org TEXT, kind TEXT, id TEXT, body BLOB, PRIMARY KEY (org, kind, id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS keys (scope TEXT, key TEXT, print TEXT, first REAL, status INT, type TEXT, elements INT, headers BLOB, body BLOB,
-                                 PRIMARY KEY (scope, key));
-CREATE TABLE IF NOT EXISTS requests (seq INTEGER PRIMARY KEY, at REAL, org TEXT, app TEXT, method TEXT, route TEXT, url TEXT, status INT,
-                                     elements INT, failed INT, fault TEXT, replay INT, ms REAL);
+CREATE TABLE IF NOT EXISTS keys (scope TEXT, key TEXT, print TEXT, first REAL, status INT, type TEXT, elements INT,
+                                 headers BLOB, body BLOB, PRIMARY KEY (scope, key));
+CREATE TABLE IF NOT EXISTS requests (seq INTEGER PRIMARY KEY, at REAL, org TEXT, app TEXT, method TEXT, route TEXT,
+                                     url TEXT, status INT, elements INT, failed INT, fault TEXT, replay INT, ms REAL);
 CREATE TABLE IF NOT EXISTS days (app TEXT, org TEXT, day INT, count INT, PRIMARY KEY (app, org));
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB);
 """
@@ -118,7 +119,21 @@ class Store:
 
     def requests(self, org: str | None, after: int, limit: int) -> list[dict[str, Any]]:
         """The request log, newest first."""
-        names = ["seq", "at", "org", "app", "method", "route", "url", "status", "elements", "failed", "fault", "replay", "ms"]
+        names = [
+            "seq",
+            "at",
+            "org",
+            "app",
+            "method",
+            "route",
+            "url",
+            "status",
+            "elements",
+            "failed",
+            "fault",
+            "replay",
+            "ms",
+        ]
         sql = f"SELECT {','.join(names)} FROM requests WHERE seq>? AND (? IS NULL OR org=?) ORDER BY seq DESC LIMIT ?"  # noqa: S608
         return [dict(zip(names, row, strict=True)) for row in self.db.execute(sql, (after, org, org, limit))]
 
@@ -126,7 +141,8 @@ class Store:
         """Calls by organisation, method, route, status and fault."""
         sql = (
             "SELECT org, method, route, status, fault, COUNT(*), SUM(elements), SUM(failed), SUM(replay) FROM requests"
-            " WHERE seq>? AND (? IS NULL OR org=?) GROUP BY org, method, route, status, fault ORDER BY org, route, method"
+            " WHERE seq>? AND (? IS NULL OR org=?)"
+            " GROUP BY org, method, route, status, fault ORDER BY org, route, method"
         )
         names = ["org", "method", "route", "status", "fault", "calls", "elements", "failed", "replays"]
         return [dict(zip(names, row, strict=True)) for row in self.db.execute(sql, (after, org, org))]
