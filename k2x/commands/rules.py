@@ -52,9 +52,8 @@ def show(config: Path, org: str | None) -> None:
         click.echo(json.dumps(json.loads(found[org]["document"]), indent=2, ensure_ascii=False))
         return
     for name, value in sorted(found.items()):
-        click.echo(
-            f"{name:20} version {value['version']:4}  {value['published_at']:%Y-%m-%d %H:%M} UTC  {value['published_by']}"
-        )
+        when = f"{value['published_at']:%Y-%m-%d %H:%M} UTC"
+        click.echo(f"{name:20} version {value['version']:4}  {when}  {value['published_by']}")
 
 
 def _kafka(settings: Settings) -> dict[str, object]:

@@ -1,0 +1,174 @@
+"""What `k2x check` looks at. Each finding says where (file, line or key), what, and the remedy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from connectors.xero.connect import organisation_status
+from connectors.xero.errors import XeroError
+from connectors.xero.reference import calls as reference_calls
+from connectors.xero.reference import digest
+from k2x import kafka_topics, wiring
+from k2x.clients import codec, librdkafka
+from k2x.errors import ConfigError, K2xError
+from k2x.publish import rules_of
+from k2x.secrets import secret
+from k2x.settings import Settings
+from k2x.xero_access import XeroAccess
+from streams.rules.document import RulesDocument
+from streams.rules.reference import OrgReference, build
+
+PLACEHOLDER = "CHANGE-ME"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`level`: error (k2x will not work), warning (it will, but look), ok."""
+
+    level: str
+    where: str
+    text: str
+
+
+def offline(path: Path, settings: Settings, env: Mapping[str, str] = os.environ) -> Iterator[Finding]:
+    """Configuration, secrets and rules, without touching the network."""
+    yield Finding("ok", str(path), f"{len(settings.organisations)} organisation(s), {len(settings.stores)} store(s)")
+    yield from _secrets(settings, env)
+    for org in settings.organisations:
+        yield from _rules(settings, org)
+    without = [i for i in settings.instances if not any(s.startswith(f"{i}/") for s in settings.stores)]
+    for instance in without:
+        yield Finding("warning", f"instances.{instance}", "no store uses it: its orders would be dead-lettered")
+
+
+def live(settings: Settings, bootstrap: str | None) -> Iterator[Finding]:
+    """The connections: Kafka and its topics, each Kentico's REST, each Xero organisation and its accounts."""
+    kafka = librdkafka(settings, bootstrap) if bootstrap else None
+    if kafka is None:
+        yield Finding("ok", "kafka.bootstrap", "empty: `k2x up` starts an embedded Kafka")
+    else:
+        yield from _guard("kafka", lambda: _kafka(settings, kafka))
+    for name in settings.instances:
+        yield from _guard(f"instances.{name}", lambda name=name: _kentico(settings, name))  # type: ignore[misc]
+    access = XeroAccess(settings, kafka or {"bootstrap.servers": "127.0.0.1:9"}, codec(settings))
+    for org in settings.organisations:
+        yield from _guard(f"organisations.{org}", lambda org=org: _xero(settings, access, org))  # type: ignore[misc]
+
+
+def _secrets(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
+    for where, name in secret_names(settings):
+        try:
+            value = secret(name, env, where).get_secret_value()
+        except ConfigError as error:
+            yield Finding("error", where, str(error).partition(": ")[2] or str(error))
+            continue
+        if value == PLACEHOLDER:
+            yield Finding("warning", where, f"{name} still is {PLACEHOLDER}: put the real secret there")
+    try:
+        wiring.instances(settings, {**env, **{n: "x" * 32 for _, n in secret_names(settings) if n not in env}})
+    except ValueError as error:
+        yield Finding("error", "instances", str(error))
+
+
+def secret_names(settings: Settings) -> list[tuple[str, str]]:
+    """(key of k2x.yaml, variable) of every secret that this configuration uses."""
+    found: list[tuple[str, str | None]] = [
+        ("kafka.security.password_env", settings.kafka.security.password_env),
+        ("schema_registry.password_env", settings.schema_registry.password_env),
+    ]
+    if settings.xero.app is not None:
+        found += [("xero.app.client_secret_env", settings.xero.app.client_secret_env)]
+        found += [("xero.token_key_env", settings.xero.token_key_env)]
+    for org, organisation in settings.organisations.items():
+        found.append((f"organisations.{org}.client_secret_env", organisation.client_secret_env))
+    for name, instance in settings.instances.items():
+        where = f"instances.{name}"
+        found += [(f"{where}.webhook_secret_envs", variable) for variable in instance.webhook_secret_envs]
+        found.append((f"{where}.hint_token_env", instance.hint_token_env))
+        if instance.rest is not None:
+            found.append((f"{where}.rest.password_env", instance.rest.password_env))
+    return [(where, name) for where, name in found if name]
+
+
+def _rules(settings: Settings, org: str) -> Iterator[Finding]:
+    path = settings.organisations[org].rules
+    try:
+        document = rules_of(settings, org)
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            yield Finding("error", str(path), line.removeprefix(f"{path}:"))
+        return
+    yield Finding("ok", str(path), f"rules of {org}: {len(document.stores)} store(s)")
+
+
+def _guard(where: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except (K2xError, XeroError) as error:
+        yield Finding("error", where, str(error))
+
+
+def _kafka(settings: Settings, kafka: Mapping[str, Any]) -> Iterator[Finding]:
+    states = kafka_topics.describe(kafka, settings.organisations)
+    for state in states:
+        for fault in state.faults:
+            yield Finding("error", f"topic {state.name}", fault)
+    if not any(state.faults for state in states):
+        yield Finding("ok", "kafka", f"{len(states)} topics as they must be")
+
+
+def _kentico(settings: Settings, name: str) -> Iterator[Finding]:
+    instance = settings.instances[name]
+    if instance.rest is None:
+        yield Finding(
+            "warning", f"instances.{name}.rest", "no REST: hints cannot be followed, only whole orders come in"
+        )
+        return
+    password = secret(instance.rest.password_env, os.environ, f"instances.{name}.rest").get_secret_value()
+    url = f"{instance.rest.url.rstrip('/')}/ecommerce.order?format=json&topn=1&columns=OrderID"
+    try:
+        answer = httpx.get(url, auth=(instance.rest.user, password), timeout=20.0)
+    except httpx.HTTPError as error:
+        yield Finding("error", f"instances.{name}.rest.url", f"{instance.rest.url}: {error}. Is the address right?")
+        return
+    remedy = _REST_REMEDIES.get(answer.status_code, "" if answer.is_success else "check Kentico's event log")
+    level = "ok" if answer.is_success else "error"
+    yield Finding(level, f"instances.{name}.rest", f"answered {answer.status_code}" + (f": {remedy}" if remedy else ""))
+
+
+_REST_REMEDIES = {
+    401: "user or password is wrong (rest.user, rest.password_env)",
+    403: "the REST service is off, or the user may not read ecommerce.order (Settings → Integration → REST)",
+    404: "the address is not the administration application's /rest",
+}
+
+
+def _xero(settings: Settings, access: XeroAccess, org: str) -> Iterator[Finding]:
+    client = access.client(org)
+    status = organisation_status(client)
+    where = f"organisations.{org}"
+    if status.problem:
+        yield Finding(
+            "error", where, f"Xero answered {status.problem}; check client_id, {org}'s secret, and the scopes"
+        )
+        return
+    yield Finding("ok", where, f"{status.name}, {status.currency}; calls left today: {status.day_remaining}")
+    rows = []
+    for call in reference_calls(None):
+        if "Contacts" not in call.path:
+            rows += list(digest(call, client.call(call)))
+    reference = build([(row.kind, row.code, row.document) for row in rows])
+    if reference is not None:
+        path = settings.organisations[org].rules
+        yield from (Finding("error", str(path), text) for text in accounts_missing(rules_of(settings, org), reference))
+
+
+def accounts_missing(rules: RulesDocument, reference: OrgReference) -> list[str]:
+    """One sentence for each account or tax type that a rule names and Xero lacks."""
+    return [*rules.unknown_in(reference)]
