@@ -144,14 +144,14 @@ async def _once(
             break
         trace.replay = True
         await entry.done.wait()
-        if entry.answer is not None:
-            trace.elements = entry.answer.elements
-            return entry.answer
+        if (kept := world.store.answer(scope, key) if entry.finished else None) is not None:
+            trace.elements = kept.elements
+            return kept
     trace.replay = False
     try:
         return await _work(world, request, sent, route, books, bearer, trace, latency, (scope, key, entry))
     finally:
-        if entry.answer is None:
+        if not entry.finished:
             world.keys.forget(scope, key, entry)
 
 
@@ -217,7 +217,7 @@ def _commit(world: World, books: Books, bearer: Bearer, held: tuple[str, str, En
         raise
     books.changed.clear()
     if held is not None:
-        world.keys.finish(held[2], answer)
+        world.keys.finish(held[2])
 
 
 def logged(world: World, request: web.Request, trace: Trace, status: int) -> None:

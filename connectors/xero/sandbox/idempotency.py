@@ -33,11 +33,11 @@ class Answer:
 
 @dataclass(slots=True)
 class Entry:
-    """One key: which request it belongs to, since when (sandbox seconds), and its answer once there is one."""
+    """One key: which request it belongs to, since when (sandbox seconds), and whether its answer is in the store."""
 
     fingerprint: str
     first: float
-    answer: Answer | None = None
+    finished: bool = False
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -64,9 +64,9 @@ class Keys:
         entry = self._entries[scope, key] = Entry(print_, now)
         return entry, True
 
-    def finish(self, entry: Entry, answer: Answer) -> None:
-        """Keep the answer and wake the twins."""
-        entry.answer = answer
+    def finish(self, entry: Entry) -> None:
+        """The answer is in the store (it may be large, so it is not kept here too): wake the twins."""
+        entry.finished = True
         entry.done.set()
 
     def forget(self, scope: str, key: str, entry: Entry) -> None:
@@ -75,10 +75,10 @@ class Keys:
             del self._entries[scope, key]
         entry.done.set()
 
-    def restore(self, scope: str, key: str, print_: str, first: float, answer: Answer) -> None:
+    def restore(self, scope: str, key: str, print_: str, first: float) -> None:
         """A stored entry."""
         entry = self._entries[scope, key] = Entry(print_, first)
-        self.finish(entry, answer)
+        self.finish(entry)
 
     def expire(self, now: float) -> Iterator[tuple[str, str]]:
         """Drop and name the finished keys whose time is over."""

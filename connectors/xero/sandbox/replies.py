@@ -191,11 +191,29 @@ def account(row: Account, ms: int) -> Json:
     }
 
 
+# OUTPUT2 and INPUT2 are recorded (NZ); the others are the values of the API's enumeration that carry their names.
+REPORT_TYPES = {
+    "OUTPUT2": "OUTPUT",
+    "INPUT2": "INPUT",
+    "RROUTPUT": "OUTPUT",
+    "RRINPUT": "INPUT",
+    "ECZROUTPUT": "ECOUTPUT",
+    "ECZROUTPUTSERVICES": "ECOUTPUTSERVICES",
+    "ECZRACQUISITIONS": "ECACQUISITIONS",
+    "DRCHARGE20": "DRCHARGE",
+    "DRCHARGE5": "DRCHARGE",
+    "DRCHARGESUPPLY20": "DRCHARGESUPPLY",
+    "DRCHARGESUPPLY5": "DRCHARGESUPPLY",
+    "CAPEXOUTPUT2": "CAPITALSALESOUTPUT",
+    "CAPEXINPUT2": "CAPITALEXPENSESINPUT",
+}
+
+
 def tax_rate(row: TaxRate, tax_name: str) -> Json:
     """A tax rate; own rates (TAX0nn) carry no ReportTaxType, as recorded."""
     body: Json = {"Name": row.name, "TaxType": row.type}
     if not row.type.startswith("TAX0"):
-        body["ReportTaxType"] = row.type
+        body["ReportTaxType"] = REPORT_TYPES.get(row.type, row.type)
     percent = float(row.percent)
     return body | {
         "CanApplyToAssets": "A" in row.applies,

@@ -118,8 +118,8 @@ class Sandbox:
         )
         for slug, books in world.books.items():
             books.load(store.rows(slug))
-        for scope, key, print_, first, answer in store.answers():
-            world.keys.restore(scope, key, print_, first, answer)
+        for scope, key, print_, first in store.keys_held():
+            world.keys.restore(scope, key, print_, first)
         for app, org, index, count in store.days():
             world.meter.restore(app, org, index, count)
         for order in store.state("settings") or []:

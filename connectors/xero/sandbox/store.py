@@ -102,11 +102,18 @@ class Store:
         for kind, blob in self.db.execute("SELECT kind, body FROM rows WHERE org=?", (org,)):
             yield kind, orjson.loads(blob)
 
-    def answers(self) -> Iterator[tuple[str, str, str, float, Answer]]:
-        """Stored idempotency answers."""
-        for s, k, p, first, status, kind, elements, headers, blob in self.db.execute("SELECT * FROM keys"):
-            pairs = tuple((name, value) for name, value in orjson.loads(headers))
-            yield s, k, p, first, Answer(status, blob, kind, elements, pairs)
+    def keys_held(self) -> Iterator[tuple[str, str, str, float]]:
+        """Stored idempotency keys: (scope, key, fingerprint, first)."""
+        yield from self.db.execute("SELECT scope, key, print, first FROM keys")
+
+    def answer(self, scope: str, key: str) -> Answer | None:
+        """The stored answer of a key."""
+        sql = "SELECT status, body, type, elements, headers FROM keys WHERE scope=? AND key=?"
+        row = self.db.execute(sql, (scope, key)).fetchone()
+        if row is None:
+            return None
+        status, blob, kind, elements, headers = row
+        return Answer(status, blob, kind, elements, tuple((name, value) for name, value in orjson.loads(headers)))
 
     def days(self) -> Iterator[tuple[str, str, int, int]]:
         """(app, org, day index, count)."""

@@ -117,3 +117,16 @@ async def test_credit_note_refund_and_allocation_through_the_client(sandbox: San
     notes_after, one_invoice = await asyncio.to_thread(work)
     assert [(one.status, float(one.remaining_credit)) for one in notes_after] == [("PAID", 0.0), ("AUTHORISED", 5.2)]
     assert (float(one_invoice.invoices[0].amount_due), float(one_invoice.invoices[0].amount_credited)) == (5.2, 20.0)
+
+
+async def test_client_reads_the_whole_reference_data_of_every_organisation(sandbox: Sandbox, session: Any) -> None:
+    for slug in ("uk", "au", "de"):
+        caller = Caller(sandbox, session, slug)
+        api, org = client(sandbox, await caller.sign_in()), caller.org.id
+        taxes = (await asyncio.to_thread(api.get_tax_rates, org)).tax_rates
+        accounts = (await asyncio.to_thread(api.get_accounts, org)).accounts
+        known = {one.tax_type for one in taxes}
+        assert {one.tax_type for one in accounts} <= known
+        assert [one.code for one in accounts if one.system_account == "ROUNDING"] == ["860"]
+        clearing = [one for one in accounts if one.type.value == "BANK" and "Clearing" in one.name]
+        assert {caller.org.base_currency} <= {one.currency_code.value for one in clearing}
