@@ -178,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.refusal = given.get("error", "no code")[:100]
             self._say(200, "Xero was not allowed to connect. Nothing has changed; you can close this window.")
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+    def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the line would hold the code."""
 
     def _say(self, status: int, text: str) -> None:

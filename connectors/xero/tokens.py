@@ -150,7 +150,7 @@ class RefreshTokenConnection:
             return self._current(refused).access
 
     def keep(self) -> None:
-        """Renew if it is due; what goes wrong is logged, and seen by those who ask for a token. For the owner's loop."""
+        """Renew if it is due. What goes wrong is logged; those who ask for a token see it too. For the owner's loop."""
         try:
             self.token()
         except XeroError as error:
