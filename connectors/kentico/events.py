@@ -155,7 +155,7 @@ def _envelope(
     event_id = event.get("eventId")
     if not isinstance(event_id, str) or not 0 < len(event_id) <= 200:
         raise FieldError(f"{path}eventId", "needs a text of 1 to 200 characters")
-    found = read(event, _ENVELOPE, path.rstrip(".") or "event", _no_time)
+    found = read(event, _ENVELOPE, path.rstrip("."), _no_time)
     facts = Facts(
         instance=instance,
         event_type=event_type,

@@ -20,11 +20,11 @@ Convert = Callable[[Any, Moment], Any]
 Columns = Mapping[str, Convert]
 
 # decimal(18,9) has nine digits on either side; zeros beyond say nothing.
-_MONEY = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,9}0*)?")
+_MONEY = re.compile(r"(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)(0*)")
 _SUMMED = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,30})?")
 _MONEY_END = Decimal(10) ** 9
 _NANO = Decimal("1e-9")
-_QUANTITY = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,4}0*)?")
+_QUANTITY = re.compile(r"(-?[0-9]{1,15}(?:\.[0-9]{1,4})?)(0*)")
 _GUID = re.compile(r"\{?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\}?")
 _NO_GUID = "00000000-0000-0000-0000-000000000000"
 _DIGITS = re.compile(r"[0-9]{1,18}")
@@ -50,17 +50,20 @@ def summed(value: str) -> Decimal:
 
 def _exact(value: Any, form: re.Pattern[str], limits: str) -> Decimal:
     kind = type(value)
-    if kind is str:
-        if form.fullmatch(value):
-            return Decimal(value)
-        raise BadValue(f"{value[:40]!r} is no decimal with {limits}")
+    if kind is str and value:
+        match = form.fullmatch(value)
+        if match is None or (match[2] and "." not in value):
+            raise BadValue(f"{value[:40]!r} is no decimal with {limits}")
+        return Decimal(match[1])
     if kind is int:
         if -_MONEY_END < value < _MONEY_END:
             return Decimal(value)
         raise BadValue(f"{str(value)[:40]} is too large: {limits}")
     if kind is Decimal:
-        if value.is_finite() and value.adjusted() < 18 and form.fullmatch(f"{value:f}"):
-            return cast(Decimal, value)
+        if value.is_finite() and -40 < value.adjusted() < 18:
+            return _exact(f"{value:f}", form, limits)
+        if value.is_zero():
+            return Decimal(0)
         raise BadValue(f"{str(value)[:40]} is no decimal with {limits}")
     if kind is float:
         raise BadValue('is a JSON number, which loses cents: send decimals as text, like "29.90"')
@@ -164,7 +167,7 @@ def read(row: Any, columns: Columns, path: str, moment: Moment) -> dict[str, Any
         for column, convert in columns.items():
             found[column] = convert(row.get(column), moment)
     except BadValue as error:
-        raise FieldError(f"{path}.{column}", str(error)) from None
+        raise FieldError(f"{path}.{column}" if path else column, str(error)) from None
     return found
 
 

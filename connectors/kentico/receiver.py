@@ -32,7 +32,6 @@ log = structlog.get_logger()
 Clock = Callable[[], datetime]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_TOPICS = {"order": topics.ORDERS, "customer": topics.CUSTOMERS, "product": topics.PRODUCTS, "change": topics.CHANGES}
 _COUNTED = {"order": "orders", "customer": "customers", "product": "products", "change": "changes"}
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 # Building 50 orders takes about 20 ms: other requests must get their turn.
@@ -267,11 +266,20 @@ class Receiver:
             )
         headers = [("traceparent", traceparent.encode())] if traceparent else []
         return Record(
-            _TOPICS[routed.schema],
+            _topic(routed.schema),
             record_key(routed.schema, instance.name, routed.object_type, routed.object_id),
             value,
             headers,
         )
+
+
+def _topic(schema: str) -> str:
+    return {
+        "order": topics.ORDERS,
+        "customer": topics.CUSTOMERS,
+        "product": topics.PRODUCTS,
+        "change": topics.CHANGES,
+    }[schema]
 
 
 def record_key(schema: str, instance: str, object_type: str, object_id: int) -> bytes:
