@@ -1,0 +1,146 @@
+"""The whole path with whole processes: the demo, twice on the same data, its end by Ctrl-C, and one real public order."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(420)]
+
+
+def demo(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "k2x", "demo", "--data-dir", str(directory), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def account(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert done.returncode == 0, done.stderr[-3000:]
+    (line,) = done.stdout.strip().splitlines()
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def children_of(session_marker: str) -> list[int]:
+    """Living processes whose command line names the demo's directory."""
+    found = []
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit() and int(path.name) != os.getpid():
+            try:
+                command = (path / "cmdline").read_bytes().decode("utf-8", "replace")
+                state = (path / "stat").read_text("utf-8").rsplit(")", 1)[1].split()[0]
+            except OSError:
+                continue
+            if session_marker in command and state != "Z":
+                found.append(int(path.name))
+    return found
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "data"
+
+
+def test_every_payable_order_is_paid_and_nothing_is_lost_doubled_or_drifted(shop: Path) -> None:
+    found = account(demo(shop, "--once", "--json", "--orders", "90"))
+    assert found["orders_in"] == 90
+    ends = ("posted", "suppressed", "dead_lettered", "waiting", "parked")
+    assert sum(found[end] for end in ends) == 90
+    assert (found["lost"], found["doubled"], found["drift"]) == (0, 0, 0)
+    assert (found["waiting"], found["parked"]) == (0, 0)
+    assert found["paid"] == found["posted"] > 60
+    assert found["dead_lettered"] >= 5, "the demo includes orders that must fail"
+    assert found["held"] >= 1, "and one edited after posting"
+    assert found["calls_per_order"] <= 1.0, "90 orders are few: reading reference data weighs more than in 300"
+
+
+def test_a_second_run_continues_the_same_books(shop: Path) -> None:
+    found = account(demo(shop, "--once", "--json", "--orders", "30"))
+    assert found["orders_in"] == 120
+    assert (found["lost"], found["doubled"], found["drift"]) == (0, 0, 0)
+    assert found["paid"] == found["posted"]
+
+
+def test_ctrl_c_ends_every_process_within_ten_seconds(shop: Path) -> None:
+    command = [sys.executable, "-m", "k2x", "demo", "--data-dir", str(shop), "--orders", "5"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if "ready in" in line:
+                break
+        assert children_of(str(shop)), "the demo has processes of its own"
+        running.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        running.communicate(timeout=20)
+        assert time.monotonic() - begun < 10
+    finally:
+        running.kill()
+        running.communicate()
+    assert running.returncode == 0
+    assert children_of(str(shop)) == []
+
+
+def test_a_real_public_order_comes_through_the_rest_reader_to_the_cent(shop: Path) -> None:
+    """The order of a live seed shop of 2021 (kentico.md §1c), completed with its lookup rows: 0.82 + 1.60 = 2.42."""
+    command = [sys.executable, "-m", "k2x", "demo", "--data-dir", str(shop), "--orders", "1", "--rate", "1"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if "ready in" in line:
+                break
+        ports = json.loads((shop / "ports.json").read_text("utf-8"))
+        xero, receiver = (f"http://127.0.0.1:{ports[name]}" for name in ("xero", "receiver"))
+        # The sandbox's books are closed to March 2024, and this order is of 2021.
+        httpx.post(f"{xero}/_sandbox/settings", json={"org": "uk", "period_lock_date": None}).raise_for_status()
+        _await_open_books(shop)
+        hint = {"OrderID": "156889", "OrderSiteID": "1"}
+        answer = httpx.post(f"{receiver}/kentico/seed2021/hints/goat-seed2021-hint-token", json=hint)
+        assert answer.status_code == 202, answer.text
+        invoice = _await_invoice(xero, "SEED-156889")
+    finally:
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=30)
+    assert (invoice["Status"], invoice["Total"], invoice["AmountDue"], invoice["TotalTax"]) == ("PAID", 2.42, 0.0, 0.0)
+    assert [line["LineAmount"] for line in invoice["LineItems"]] == [0.82, 1.6]
+
+
+def _await_open_books(shop: Path) -> None:
+    """Until the sink has read the organisation again and the new lock date is in force."""
+    from k2x.audit.log import read_to_end
+    from k2x.clients import codec, librdkafka
+    from k2x.config import load
+    from schemas.topics import REFERENCE
+
+    settings = load(shop / "k2x.yaml")
+    kafka = librdkafka(settings, str(settings.kafka.bootstrap))
+    for _ in range(120):
+        found = None
+        for message in read_to_end(kafka, [REFERENCE]):
+            if re.match(rb"uk\|ORGANISATION\|", message.key() or b"") and message.value():
+                found = json.loads(codec(settings).decode(message.value() or b"")["document"])
+        if found is not None and not found.get("PeriodLockDate"):
+            return
+        time.sleep(1)
+    pytest.fail("the sink did not read the organisation again")
+
+
+def _await_invoice(xero: str, number: str) -> dict[str, Any]:
+    for _ in range(120):
+        books = httpx.get(f"{xero}/_sandbox/books/uk", timeout=30).json()
+        for invoice in books["invoices"]:
+            if invoice["InvoiceNumber"] == number and invoice["Status"] == "PAID":
+                paid: dict[str, Any] = invoice
+                return paid
+        time.sleep(0.5)
+    pytest.fail(f"{number} is not PAID in the books")
