@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, cast
 
 import structlog
@@ -21,7 +23,6 @@ from connectors.kentico.echo import BEFORE_HEADER, WRITTEN_BACK
 from connectors.kentico.errors import BadValue, RestError, RestNotFound, RestRefused, WriteBackRefused
 from connectors.kentico.events import ORDER
 from connectors.kentico.intake import Intake, Taken
-from connectors.kentico.pending import Tracker
 from connectors.kentico.receiver import Delivers
 from connectors.kentico.rest import KenticoRest, Row
 from connectors.kentico.settings import InstanceSettings, WritebackSettings
@@ -40,36 +41,29 @@ _REPEAT_S = 1.0
 _MOST_WAITING = 20_000
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Write:
-    """What one order's columns shall hold; later records of the order join it."""
+    """What one order's columns shall hold."""
 
     taken: Taken
     value: WriteBack
-    fields: dict[str, str]
-    offsets: list[tuple[Tracker, int]] = field(default_factory=list)
-
-    def wanted(self) -> bool:
-        return any(not tracker.closed for tracker, _ in self.offsets)
 
 
 class _Lane:
     """One instance's writes, a few at a time; never two of one order."""
 
     def __init__(self, owner: WriteBacks, instance: InstanceSettings, rest: KenticoRest) -> None:
-        self.waiting: dict[str, _Write] = {}
+        self.orders: dict[str, deque[_Write]] = {}
         self.rest = rest
         self._owner = owner
         self._instance = instance
         self._woken = asyncio.Event()
 
+    def __len__(self) -> int:
+        return sum(len(writes) for writes in self.orders.values())
+
     def offer(self, taken: Taken, value: WriteBack) -> None:
-        write = self.waiting.get(value["order_id"])
-        if write is None:
-            write = self.waiting[value["order_id"]] = _Write(taken, value, {})
-        write.taken, write.value = taken, value
-        write.fields |= value["fields"]
-        write.offsets.append((taken.tracker, taken.offset))
+        self.orders.setdefault(value["order_id"], deque()).append(_Write(taken, value))
         self.wake()
 
     def wake(self) -> None:
@@ -78,12 +72,10 @@ class _Lane:
     async def run(self, stop: asyncio.Event) -> None:
         pause = self._owner.settings.outage_pause_s
         while not stop.is_set():
-            names = list(self.waiting)[: self._owner.settings.concurrent]
-            batch = [write for write in (self.waiting.pop(name) for name in names) if write.wanted()]
+            batch = [writes[0] for writes in islice(self.orders.values(), self._owner.settings.concurrent)]
             if not batch:
                 self._woken.clear()
-                if not self.waiting:
-                    await self._woken.wait()
+                await self._woken.wait()
                 continue
             problems = await asyncio.gather(*(self._one(write) for write in batch))
             problem = next((p for p in problems if p is not None), None)
@@ -96,52 +88,53 @@ class _Lane:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     async def _one(self, write: _Write) -> str | None:
-        """Write one order's columns and report it done; a transient problem puts it back and is returned."""
+        """Write the first that waits of an order and report it done; a transient problem leaves it there."""
+        problem = None if write.taken.tracker.closed else await self._attempt(write)
+        if problem is not None:
+            metrics.WRITEBACK_OUTCOMES.labels(self._instance.name, "retried").inc()
+            return problem
+        write.taken.tracker.done(write.taken.offset)
+        writes = self.orders[write.value["order_id"]]
+        writes.popleft()
+        if not writes:
+            del self.orders[write.value["order_id"]]
+        return None
+
+    async def _attempt(self, write: _Write) -> str | None:
         try:
             outcome = await self._written(write)
         except (RestRefused, RestNotFound, WriteBackRefused) as error:
             problem = await self._owner.refuse(write.taken, self._reason(write, error))
             if problem is not None:
-                return self._put_back(write, problem)
+                return problem
             outcome = "dead_letter"
         except (RestError, NotDelivered) as error:
-            return self._put_back(write, str(error))
+            return str(error)
         except Exception as error:
             log.exception("writeback.bug", instance=self._instance.name, order=write.value["order_id"])
-            return self._put_back(write, f"a fault of k2x: {type(error).__name__}: {error}")
+            return f"a fault of k2x: {type(error).__name__}: {error}"
         metrics.WRITEBACK_OUTCOMES.labels(self._instance.name, outcome).inc()
-        for tracker, offset in write.offsets:
-            tracker.done(offset)
         return None
-
-    def _put_back(self, write: _Write, problem: str) -> str:
-        metrics.WRITEBACK_OUTCOMES.labels(self._instance.name, "retried").inc()
-        newer = self.waiting.get(write.value["order_id"])
-        if newer is not None:
-            write.taken, write.value = newer.taken, newer.value
-            write.fields |= newer.fields
-            write.offsets += newer.offsets
-        self.waiting[write.value["order_id"]] = write
-        return problem
 
     async def _written(self, write: _Write) -> str:
         if not self._instance.writeback_columns:
             return "off"
-        unknown = sorted(set(write.fields) - self._instance.writeback_columns)
+        fields = write.value["fields"]
+        unknown = sorted(set(fields) - self._instance.writeback_columns)
         if unknown:
             allowed = ", ".join(sorted(self._instance.writeback_columns))
             raise WriteBackRefused(f"{', '.join(unknown)}: not among the instance's write-back columns ({allowed})")
         order_id = int(write.value["order_id"])
-        columns = ("OrderID", "OrderLastModified", *sorted(write.fields))
+        columns = ("OrderID", "OrderLastModified", *sorted(fields))
         before = await self.rest.row(ORDER, order_id, columns=columns)
         if before is None:
             raise RestNotFound(f"order {order_id} of instance {self._instance.name} does not exist", 404)
-        absent = [name for name in write.fields if name not in before]
+        absent = [name for name in fields if name not in before]
         if absent:
             raise WriteBackRefused(f"{', '.join(absent)}: Kentico's order has no such column")
-        if all(before[name] == value for name, value in write.fields.items()):
+        if all(before[name] == value for name, value in fields.items()):
             return "equal"
-        after = await self.rest.update(ORDER, order_id, write.fields)
+        after = await self.rest.update(ORDER, order_id, fields)
         if "OrderLastModified" not in after:
             after = await self.rest.row(ORDER, order_id, columns=columns) or before
         await self._mark(write, order_id, before, after)
@@ -220,7 +213,7 @@ class WriteBacks:
             settings.group_id,
             topics.WRITEBACK,
             self._take,
-            waiting=lambda: sum(len(lane.waiting) for lane in self.lanes.values()),
+            waiting=lambda: sum(len(lane) for lane in self.lanes.values()),
             most=_MOST_WAITING,
         )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +36,7 @@ class Broker:
     bootstrap: str
     prefix: str
     codec: Codec
+    deliverers: list[Deliverer] = field(default_factory=list)
 
     @property
     def conf(self) -> dict[str, Any]:
@@ -43,8 +45,9 @@ class Broker:
     def group(self, name: str) -> str:
         return f"{self.prefix}-{name}"
 
-    def deliverer(self, timeout: float = 10.0) -> Deliverer:
-        return Deliverer(self.conf, timeout)
+    def deliverer(self) -> Deliverer:
+        self.deliverers.append(Deliverer(self.conf, 10.0))
+        return self.deliverers[-1]
 
     def send(self, schema: str, topic: str, records: list[tuple[str, dict[str, Any]]]) -> None:
         producer = Producer({**self.conf, "acks": "all"})
@@ -81,7 +84,7 @@ class Broker:
 
 
 @pytest.fixture
-def broker(kafka: str, topic_prefix: str, codec: Codec, monkeypatch: pytest.MonkeyPatch) -> Broker:
+def broker(kafka: str, topic_prefix: str, codec: Codec, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
     wanted = []
     for name in NAMES:
         topic = f"{topic_prefix}-{getattr(topics, name)}"
@@ -90,4 +93,8 @@ def broker(kafka: str, topic_prefix: str, codec: Codec, monkeypatch: pytest.Monk
     admin = AdminClient({"bootstrap.servers": kafka})
     for future in admin.create_topics(wanted).values():
         future.result(20)
-    return Broker(kafka, topic_prefix, codec)
+    made = Broker(kafka, topic_prefix, codec)
+    yield made
+    for deliverer in made.deliverers:
+        deliverer.close()
+    made.deliverers.clear()
