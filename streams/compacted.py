@@ -80,7 +80,8 @@ class Follower:
             raise self._failure
         if not done:
             raise CopyLate(
-                f"{self._topic} was not read to its end within {timeout:.0f} s. Is Kafka slow or unreachable? Start again."
+                f"{self._topic} was not read to its end within {timeout:.0f} s. "
+                "Is Kafka slow or unreachable? Start again."
             )
 
     def stop(self) -> None:
@@ -101,7 +102,7 @@ class Follower:
             self._consumer.close()
 
     def _poll(self) -> None:
-        messages = self._consumer.consume(_POLL, timeout=0.5)
+        messages = self._consumer.consume(_POLL, timeout=0.2)
         for message in messages:
             error = message.error()
             if error is None:

@@ -4,6 +4,7 @@ StreamsError
 ├── StreamsTransient     start again: nothing was confirmed that is not on the broker
 │   ├── CopyLate         reference data or rules could not be read to their end in time
 │   └── schemas.errors.NotDelivered stops the worker the same way (it is not ours, so it is not below this)
+├── NotUsable            an organisation's rules cannot be compiled: its orders are parked until better ones arrive
 └── StreamsTerminal      starting again does not help until a person changes something
     ├── MissingTopic     a topic that the worker needs does not exist
     ├── UnequalTopics    a topic and its parked topic differ in partitions
@@ -23,6 +24,10 @@ class StreamsTransient(StreamsError):
 
 class StreamsTerminal(StreamsError):
     """Stays until a person changes something."""
+
+
+class NotUsable(StreamsError):
+    """Rules that cannot be compiled against the organisation's reference data; nobody else's orders are touched."""
 
 
 class CopyLate(StreamsTransient):

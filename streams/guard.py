@@ -79,7 +79,7 @@ class Guard:
                 ErrorClass.BUG,
                 "undecodable",
                 f"{source.topic} [{source.partition}] offset {source.offset} cannot be read: {error}",
-                "Find who wrote it: only k2x writes to this topic. If a newer k2x did, upgrade this worker; then redrive.",
+                "Find who wrote it: only k2x writes here. If a newer k2x did, upgrade this worker; then redrive.",
                 natural_key=_text(source.key),
                 exception=error,
             )

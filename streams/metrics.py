@@ -50,9 +50,9 @@ class Metrics:
             buckets=_TRANSFORM,
             registry=self.registry,
         )
-        self._waiting = Gauge(
-            "k2x_streams_parked_backlog",
-            "1 where an organisation has parked records that this worker will feed again",
+        self._parked = Gauge(
+            "k2x_streams_parked_records",
+            "Parked records of an organisation that this worker will feed again",
             ["topic", "org"],
             registry=self.registry,
         )
@@ -83,8 +83,8 @@ class Metrics:
             child = self._letter_children[key] = self._letters.labels(*key)
         child.inc()
 
-    def backlog(self, topic: str, org: str, waiting: bool) -> None:
-        self._waiting.labels(topic, org).set(1 if waiting else 0)
+    def parked(self, topic: str, org: str, records: int) -> None:
+        self._parked.labels(topic, org).set(records)
 
     def ready(self, org: str, ready: bool) -> None:
         self._ready.labels(org).set(1 if ready else 0)

@@ -60,7 +60,9 @@ class Incoming:
 def header_list(headers: Any) -> Headers:
     """Headers as a list, whichever client read them; ones without a value are left out."""
     pairs: Iterable[tuple[str, Any]] = headers.items() if isinstance(headers, Mapping) else headers or ()
-    return [(name, value if isinstance(value, bytes) else str(value).encode()) for name, value in pairs if value is not None]
+    return [
+        (name, value if isinstance(value, bytes) else str(value).encode()) for name, value in pairs if value is not None
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,10 @@ class Outputs:
         return Record(self._results, subject.key.encode(), value)
 
     def refusal(self, source: Source, subject: Subject, reason: Reason, stage: str, now: datetime) -> list[Record]:
-        """A dead letter with the record's own bytes, and the REFUSED result that tells of it."""
+        """A dead letter with the record's own bytes, and the REFUSED result that tells of it.
+
+        A result that cannot be handled makes no result of its own: it would come back to the agent that failed on it.
+        """
         headers = letter_headers(
             Origin(source.topic, source.partition, source.offset, COMPONENT, stage),
             reason,
@@ -153,6 +158,8 @@ class Outputs:
             traceparent=subject.traceparent,
         )
         letter = Record(topics.dead_letter(self._letter_topic(source.topic)), source.key, source.value, headers)
+        if source.topic == self._results:
+            return [letter]
         result = self.result(
             subject,
             "REFUSED",
@@ -164,7 +171,9 @@ class Outputs:
         )
         return [letter, result]
 
-    def parked(self, source: Source, subject: Subject, org: str, reason: str, topic: str, now: datetime) -> list[Record]:
+    def parked(
+        self, source: Source, subject: Subject, org: str, reason: str, topic: str, now: datetime
+    ) -> list[Record]:
         """The record unchanged on a parked topic, its headers saying why, and the PARKED result."""
         where = {
             PARKED_ORG: org,

@@ -1,0 +1,68 @@
+"""Orders → commands: `kentico.orders.v1` to `xero.commands.<org>.v1`.
+
+Guarantee: each order version ends as a command, a SUPPRESSED result, a REFUSED one with its dead letter, or parked.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import cast
+
+from schemas.delivery import Record
+from schemas.topics import order_key
+from schemas.types import Order
+from streams.aggregates import Aggregates
+from streams.outputs import Source, Subject
+from streams.stores import Route
+
+
+class Orders(Aggregates):
+    agent = "orders"
+    kind = "order"
+
+    def handle(self, source: Source, now: datetime) -> list[Record]:
+        order = cast(Order, self._decode(source))
+        route = self._stores.route(order["instance"], order["site_name"])
+        subject = _subject(order, route)
+        if route is None:
+            return self._unknown(source, subject, order["site_name"], now)
+        why = self._waits(source, route)
+        if why:
+            return self._park(source, subject, route.org, why, now)
+        return self._flow(source, order, subject, route, now)
+
+    def again(self, source: Source, org: str, now: datetime) -> list[Record]:
+        order = cast(Order, self._decode(source))
+        route = self._stores.route(order["instance"], order["site_name"])
+        subject = _subject(order, route)
+        if route is None:
+            return self._unknown(source, subject, order["site_name"], now)
+        if route.flow is None:  # its store was given to another organisation, which is not ready
+            return self._park(source, subject, route.org, route.waits_for, now)
+        return self._flow(source, order, subject, route, now)
+
+    def _flow(self, source: Source, order: Order, subject: Subject, route: Route, now: datetime) -> list[Record]:
+        if route.flow is None:
+            raise RuntimeError(f"{subject.key}: no flow for {route.store}")
+        started = time.perf_counter()
+        made = route.flow.order(order, now)
+        self._metrics.transform_seconds.observe(time.perf_counter() - started)
+        return self._records(source, subject, made, now)
+
+
+def _subject(order: Order, route: Route | None) -> Subject:
+    order_id = str(order["order"]["OrderID"])
+    currency = order["currency"]
+    return Subject(
+        instance=order["instance"],
+        kind="order",
+        key=order_key(order["instance"], order_id).decode(),
+        version=order["version"],
+        org=route.org if route else None,
+        store=route.store if route else None,
+        order_id=order_id,
+        currency=currency["CurrencyCode"] if currency else None,
+        received_at=order["received_at"],
+        traceparent=order["traceparent"],
+    )

@@ -1,0 +1,25 @@
+"""A streams worker as a process of its own, for tests that kill it: `python -m tests.streams.worker_process JSON`.
+
+JSON holds StreamsSettings; `compiler` "noted" takes the fake flow, anything else the real one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from streams.settings import StreamsSettings
+from streams.worker import run_worker
+from tests.streams.fakes import NotedCompiler
+
+
+def main() -> int:
+    given = json.loads(sys.argv[1])
+    given["data_dir"] = Path(given["data_dir"])
+    run_worker(StreamsSettings(**given), NotedCompiler())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
