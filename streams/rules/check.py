@@ -1,0 +1,112 @@
+"""What is wrong between rules: equal prefixes, a workflow that cannot run, accounts that Xero lacks. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from streams.rules.operators import OPERATORS
+from streams.rules.reference import OrgReference
+
+if TYPE_CHECKING:
+    from streams.rules.model import Step, StoreRules
+
+Wrong = tuple[tuple[str, ...], str]
+"""(path of the rule, text with the remedy)"""
+
+
+def prefixes(stores: Mapping[str, StoreRules]) -> Iterator[Wrong]:
+    """Invoice prefixes by which two orders of an organisation could get the same number."""
+    for (a, first), (b, second) in combinations(stores.items(), 2):
+        path = ("stores", b, "prefix")
+        if first.prefix == second.prefix:
+            text = f"{second.prefix!r} is the prefix of {a} too: two orders could get one number; give each its own"
+            yield path, text
+        elif _ambiguous(first, second) or _ambiguous(second, first):
+            yield (
+                path,
+                f"{second.prefix!r} and {first.prefix!r} of {a} are ambiguous: one followed by digits can be "
+                "the other; end them with a dash",
+            )
+
+
+def contact_prefixes(by_instance: Mapping[str, str]) -> Iterator[Wrong]:
+    """The same for ContactNumbers: prefix, then C, G or S."""
+    for (a, first), (b, second) in combinations(sorted(by_instance.items()), 2):
+        if first == second or re.match(r"[CGS]", _rest(first, second) or _rest(second, first) or ""):
+            text = f"{second!r} is equal to or ambiguous with {first!r} of {a}: two customers could get one number"
+            yield ("instances", b, "contact_prefix"), text
+
+
+def workflow(steps: Sequence[Step]) -> Iterator[Wrong]:
+    """Steps in an order in which they cannot run."""
+    given: set[str] = set()
+    seen: dict[str, str] = {}
+    for i, step in enumerate(steps):
+        if not step.enabled:
+            continue
+        path = ("workflow", str(i))
+        operator = step.operator
+        if (operator.kind == "trigger") != (not seen):
+            yield path, f"step {step.name!r}: the trigger must be the first step, and the only one"
+        if step.use in seen:
+            yield path, f"step {step.name!r}: {step.use} is used by step {seen[step.use]!r} already"
+        seen[step.use] = step.name
+        for need in sorted(operator.needs - given):
+            giver = next(o.name for o in OPERATORS.values() if need in o.gives)
+            yield path, f"step {step.name!r} needs {need}, which {giver} gives: put that step before it"
+        given |= operator.gives
+    names = [step.name for step in steps]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield ("workflow",), f"two steps are called {name!r}: give each its own name"
+    if not seen:
+        yield ("workflow",), "has no step: leave it out to take default.yaml's"
+
+
+def unknown(where: str, rules: StoreRules, reference: OrgReference) -> Iterator[str]:
+    """One sentence for each account, tax type or tracking option of a store that Xero cannot use."""
+    yield from _unknown_accounts(where, rules, reference)
+    types = {f"tax[{i}].tax_type": rule.tax_type for i, rule in enumerate(rules.tax)}
+    types |= {"zero_tax": rules.zero_tax or "", "out_of_scope_tax": rules.out_of_scope_tax or ""}
+    for key, tax_type in types.items():
+        rate = reference.tax_rates.get(tax_type)
+        if tax_type and (rate is None or not rate.active):
+            has = reference.tax_type_names()
+            yield f"{where}.{key}: {reference.name} has no active TaxType {tax_type}; it has {has}"
+    for i, rule in enumerate(rules.tax):
+        rate = reference.tax_rates.get(rule.tax_type)
+        if rate is not None and rule.rate is not None and rate.rate != rule.rate:
+            yield f"{where}.tax[{i}]: the rule is for {rule.rate} %, but {rule.tax_type} has {rate.rate} % in Xero"
+    for category, option in rules.tracking.items():
+        if option not in reference.tracking.get(category, frozenset()):
+            yield f"{where}.tracking.{category}: {option}: {reference.name} has no such active category and option"
+
+
+def _unknown_accounts(where: str, rules: StoreRules, reference: OrgReference) -> Iterator[str]:
+    revenue = [("accounts.default", rules.accounts.default), ("shipping_account", rules.shipping_account)]
+    for kind in ("sku", "department", "tax_class"):
+        revenue += [(f"accounts.{kind}.{key}", code) for key, code in getattr(rules.accounts, kind).items()]
+    tenders = [(f"payments.{key}", code) for key, code in rules.payments.items()]
+    tenders += [(f"gift_card_accounts.{key}", code) for key, code in rules.gift_card_accounts.items()]
+    for key, code in revenue + tenders:
+        if code is None:
+            continue
+        account = reference.account(code)
+        if account is None or account.status != "ACTIVE":
+            state = "is archived" if account else "does not exist"
+            yield f"{where}.{key}: account {code} {state} in {reference.name}; name one that is active"
+        elif (key, code) in tenders and not account.takes_payments:
+            remedy = "enable payments to it in Xero, or name a bank account"
+            yield f"{where}.{key}: {account.label} takes no payments: {remedy}"
+
+
+def _rest(a: str, b: str) -> str | None:
+    """What `b` has after `a`, if it begins with it."""
+    return b[len(a) :] if b.startswith(a) and a != b else None
+
+
+def _ambiguous(a: StoreRules, b: StoreRules) -> bool:
+    rest = _rest(a.prefix, b.prefix)
+    return rest is not None and (rest.isdigit() or a.number_from != "OrderID")
