@@ -144,7 +144,7 @@ def _put(target: dict[str, T], key: str, value: T | None) -> None:
 def _missing(org: str, *, reference: bool, rules: bool) -> str:
     lacks = [
         text
-        for missing, text in ((reference, "a complete snapshot of Xero's reference data"), (rules, "rules"))
+        for missing, text in ((reference, "complete snapshot of Xero's reference data"), (rules, "rules"))
         if missing
     ]
     return f"{org} has no {' and no '.join(lacks)} yet"

@@ -34,14 +34,26 @@ class Desk:
         self.codec = Codec(CommittedIds())
         self._folder = folder
         self._admin = AdminClient(self.kafka)
-        self._deliverer = Deliverer(self.kafka)
+        self._deliverer = Deliverer({**self.kafka, "log_level": 0})  # it outlives the broker by a moment
         self._partitions = partitions
+        self._watcher = Consumer({**self.kafka, "group.id": "desk", "log_level": 0})
 
     def create_topics(self, orgs: tuple[str, ...] = ("uk", "de"), without: tuple[str, ...] = ()) -> None:
         wanted = [t for t in topics.all_topics(orgs) if t.name not in without]
         new = [NewTopic(self.prefix + t.name, 1 if t.one_partition else self._partitions, 1) for t in wanted]
         for future in self._admin.create_topics(new, operation_timeout=30).values():
             future.result(timeout=60)
+
+    def create_topic(self, topic: str, partitions: int = 1) -> None:
+        for future in self._admin.create_topics([NewTopic(self.prefix + topic, partitions, 1)]).values():
+            future.result(timeout=60)
+
+    def members_at_work(self, group: str = "k2x-streams") -> set[str]:
+        """Instance ids of the group's members that hold partitions of the orders."""
+        asked = self._admin.describe_consumer_groups([self.prefix + group])
+        members = asked[self.prefix + group].result(timeout=20).members
+        orders = self.prefix + topics.ORDERS
+        return {m.group_instance_id for m in members if any(p.topic == orders for p in m.assignment.topic_partitions)}
 
     def settings(self, **changes: Any) -> dict[str, Any]:
         base = {
@@ -106,6 +118,10 @@ class Desk:
                 return values
             assert time.monotonic() < deadline, f"{topic}: not enough after {timeout} s: {values[-5:]}"
             time.sleep(0.2)
+
+    def end(self, topic: str) -> int:
+        """End offset of a topic of one partition."""
+        return int(self._watcher.get_watermark_offsets(TopicPartition(self.prefix + topic, 0), timeout=20)[1])
 
     def committed(self, topic: str, group: str = "k2x-streams") -> int:
         """Sum of a group's committed offsets on a topic."""
