@@ -46,7 +46,9 @@ def _reader(settings: Settings, bootstrap: str, worker: str) -> None:
     process = wiring.reader(settings)
     _serve_metrics(settings, "reader")
     kafka = librdkafka(settings, bootstrap)
-    _until_stopped(lambda stop: run_reader(process, kafka, codec(settings), stop, _utc_now))
+    deliverer = Deliverer(kafka)
+    _until_stopped(lambda stop: run_reader(process, kafka, codec(settings), deliverer, stop, _utc_now))
+    deliverer.close()
 
 
 def _streams(settings: Settings, bootstrap: str, worker: str) -> None:
@@ -64,7 +66,9 @@ def _writeback(settings: Settings, bootstrap: str, worker: str) -> None:
     process = wiring.writeback(settings, enabled)
     _serve_metrics(settings, "writeback")
     kafka = librdkafka(settings, bootstrap)
-    _until_stopped(lambda stop: run_writeback(process, kafka, codec(settings), stop, _utc_now))
+    deliverer = Deliverer(kafka)
+    _until_stopped(lambda stop: run_writeback(process, kafka, codec(settings), deliverer, stop, _utc_now))
+    deliverer.close()
 
 
 def _serve_metrics(settings: Settings, name: str) -> None:

@@ -75,12 +75,12 @@ async def _run(settings: SandboxSettings) -> None:
         await task
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """0 after a signal, 2 for what cannot run."""
     # stdout carries the ready line only
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
-        asyncio.run(_run(parse()))
+        asyncio.run(_run(parse(arguments)))
     except (SandboxError, OSError) as problem:
         sys.stderr.write(f"xero sandbox: {problem}\n")
         return 2
