@@ -1,4 +1,4 @@
-"""Bench (d): live trade at 300 ms a call and 60 calls a minute: one lone order, then five a second for three minutes."""
+"""Bench (d): live trade, 300 ms a call, 60 calls a minute: lone orders, then five a second for three minutes."""
 
 from __future__ import annotations
 
