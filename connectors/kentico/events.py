@@ -19,6 +19,7 @@ from connectors.kentico.errors import BadValue, FieldError
 from connectors.kentico.fields import guid, identity, integer, read, text
 from connectors.kentico.settings import InstanceSettings
 from connectors.kentico.times import moment
+from connectors.kentico.xbyk import k13_names
 from schemas.types import Change
 
 ORDER, CUSTOMER, SKU = "ecommerce.order", "ecommerce.customer", "ecommerce.sku"
@@ -92,6 +93,8 @@ def route(event: Any, path: str, instance: InstanceSettings, received_at: dateti
         return _change(facts, object_type, object_id, object_guid, None)
     if facts.event_type == "order.refunded" and data.get("refund") is None:
         raise FieldError(f"{path}data.refund", "is missing: order.refunded needs it")
+    if instance.dialect == "XBYK":
+        data = k13_names(data)
     lacking = _lacks(data) if object_type == ORDER else (None if whole in data else whole)
     # A refund is nowhere in Kentico's tables, so reading the order again would lose it.
     if lacking and instance.rest is not None and data.get("refund") is None:

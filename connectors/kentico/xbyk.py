@@ -1,0 +1,110 @@
+"""Xperience by Kentico's columns under Kentico 13's names, pure, so that one aggregate serves both dialects.
+
+What XbyK does not have (currency, site, paid flag, SKU table, tax class) is given by the sender or by rules. Columns
+without a counterpart keep their name and end in `custom`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+Data = Mapping[str, Any]
+
+_ORDER = {
+    "OrderNumber": "OrderInvoiceNumber",
+    "OrderCreatedWhen": "OrderDate",
+    "OrderModifiedWhen": "OrderLastModified",
+    "OrderOrderStatusID": "OrderStatusID",
+    "OrderPaymentMethodID": "OrderPaymentOptionID",
+    "OrderShippingMethodID": "OrderShippingOptionID",
+}
+_ITEM = {
+    "OrderItemGUID": "OrderItemGuid",
+    "OrderItemName": "OrderItemSKUName",
+    "OrderItemSKU": "SKUNumber",
+    "OrderItemQuantity": "OrderItemUnitCount",
+}
+_ADDRESS = {
+    "OrderAddressLine1": "AddressLine1",
+    "OrderAddressLine2": "AddressLine2",
+    "OrderAddressCity": "AddressCity",
+    "OrderAddressZip": "AddressZip",
+    "OrderAddressPhone": "AddressPhone",
+    "OrderAddressCountryID": "AddressCountryID",
+    "OrderAddressStateID": "AddressStateID",
+}
+_CUSTOMER = {"CustomerMemberID": "CustomerUserID", "CustomerCreatedWhen": "CustomerCreated"}
+_STATUS = {
+    "OrderStatusID": "StatusID",
+    "OrderStatusName": "StatusName",
+    "OrderStatusDisplayName": "StatusDisplayName",
+}
+_PAYMENT = {
+    "PaymentMethodID": "PaymentOptionID",
+    "PaymentMethodName": "PaymentOptionName",
+    "PaymentMethodDisplayName": "PaymentOptionDisplayName",
+}
+_SHIPPING = {
+    "ShippingMethodID": "ShippingOptionID",
+    "ShippingMethodName": "ShippingOptionName",
+    "ShippingMethodDisplayName": "ShippingOptionDisplayName",
+}
+# "billing" in Kentico's own samples, "Billing" elsewhere: compared without case.
+_ADDRESS_TYPES = {"billing": 1, "shipping": 2}
+
+
+def k13_names(data: Data) -> dict[str, Any]:
+    """`data` of an XbyK event as a K13 sender would have named it. Values are left for the aggregate to judge."""
+    renamed = dict(data)
+    renamed |= _one(data, "order", "order", _ORDER) | _one(data, "customer", "customer", _CUSTOMER)
+    renamed |= _one(data, "status", "status", _STATUS)
+    renamed |= _one(data, "paymentMethod", "paymentOption", _PAYMENT)
+    renamed |= _one(data, "shippingMethod", "shippingOption", _SHIPPING)
+    if isinstance(data.get("items"), list):
+        renamed["items"] = [_item(row) for row in data["items"]]
+    if isinstance(data.get("addresses"), list):
+        renamed["addresses"] = [_address(row) for row in data["addresses"]]
+    return renamed
+
+
+def _one(data: Data, member: str, called: str, names: Mapping[str, str]) -> dict[str, Any]:
+    return {called: _renamed(data[member], names)} if isinstance(data.get(member), dict) else {}
+
+
+def _renamed(row: Data, names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(name, name): value for name, value in row.items()}
+
+
+def _item(row: Any) -> Any:
+    if not isinstance(row, dict):
+        return row
+    item = _renamed(row, _ITEM)
+    # A fraction here (0.08), percent in K13. Zero is what a migration writes for "not known", so it says nothing.
+    fraction = item.pop("OrderItemTaxRate", None)
+    if fraction is not None and "TaxRate" not in item:
+        item["TaxRate"] = _percent(fraction)
+    return item
+
+
+def _percent(fraction: Any) -> Any:
+    if not isinstance(fraction, str | int) or isinstance(fraction, bool):
+        return fraction
+    try:
+        rate = Decimal(fraction) * 100
+    except InvalidOperation:
+        return fraction
+    return rate if rate else None
+
+
+def _address(row: Any) -> Any:
+    if not isinstance(row, dict):
+        return row
+    address = _renamed(row, _ADDRESS)
+    kind = row.get("OrderAddressType")
+    if "AddressType" not in address:
+        address["AddressType"] = _ADDRESS_TYPES.get(kind.lower()) if isinstance(kind, str) else kind
+    names = [row.get("OrderAddressFirstName"), row.get("OrderAddressLastName")]
+    address.setdefault("AddressPersonalName", " ".join(str(name) for name in names if name) or None)
+    return address
