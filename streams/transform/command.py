@@ -1,0 +1,53 @@
+"""The command's envelope: what the sink is told besides the documents. Pure; the agent adds where it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from schemas.types import Command, Contact, CustomerChanged, Item, Order, ProductChanged, RefundNote, Sale
+from streams.transform.context import Draft, Store
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def envelope(
+    aggregate: Order | CustomerChanged | ProductChanged,
+    store: Store,
+    kind: Literal["SALE", "CONTACT", "ITEM", "REFUND", "CANCEL"],
+    key: str,
+    body: Sale | Contact | Item | RefundNote | None,
+    *,
+    order_id: str | None = None,
+    findings: Sequence[str] = (),
+) -> Command:
+    """A command for the store's organisation. Its id is `key@version`, the version in microseconds since 1970."""
+    version = aggregate["version"]
+    return {
+        "command_id": f"{key}@{(version - _EPOCH) // _MICROSECOND}",
+        "org": store.org,
+        "instance": aggregate["instance"],
+        "store": store.name if kind in ("SALE", "REFUND", "CANCEL") else None,
+        "order_id": order_id,
+        "kind": kind,
+        "key": key,
+        "version": version,
+        "observed_at": aggregate["observed_at"],
+        "received_at": aggregate["received_at"],
+        "rules_version": store.rules_version,
+        "body": body,
+        "findings": list(findings),
+        "source_topic": "",
+        "source_partition": -1,
+        "source_offset": -1,
+        "replay_id": None,
+        "traceparent": aggregate["traceparent"],
+    }
+
+
+def cancel(draft: Draft) -> Command:
+    """The order was deleted in Kentico. Its version is the aggregate's: a deletion is later than what was posted."""
+    order_id = str(draft.order["order"]["OrderID"])
+    return envelope(draft.order, draft.store, "CANCEL", draft.key, None, order_id=order_id, findings=draft.findings)

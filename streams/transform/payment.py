@@ -1,0 +1,169 @@
+"""One payment for each tender (BOOKKEEPING §6): gift cards in their order, the gateway last. Pure."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from schemas.types import Tender
+from streams.rules.reference import Account
+from streams.transform import contact, dates
+from streams.transform.context import Draft
+from streams.transform.errors import Refuse, invalid, unmapped
+from streams.transform.money import UNITS, XERO_DECIMALS, ZERO, rounded, text
+
+_REFERENCE_LIMIT = 100  # Xero does not document a limit (xero.md §4.5); the marker stands before it
+
+
+def payments(draft: Draft) -> None:
+    """The tenders, which sum to the invoice's total."""
+    order = draft.order["order"]
+    left = draft.total
+    day = _date(draft)
+    found: list[Tender] = []
+    for card in order["OrderOtherPayments"]:
+        amount = rounded(card["value"], draft.unit)
+        if not amount:
+            continue
+        account = _gift_card_account(draft)
+        found.append(_tender(draft, len(found) + 1, account, amount, day, contact.clean(card["name"])))
+        left -= amount
+    _check_rest(draft, left)
+    if left:
+        result = draft.order["payment_result"]
+        transaction = (result["transaction_id"] or result["authorization_id"] or "") if result else ""
+        account = _gateway_account(draft, left)
+        found.append(_tender(draft, len(found) + 1, account, left, day, contact.clean(transaction)))
+    draft.payments = found
+
+
+def _check_rest(draft: Draft, left: Decimal) -> None:
+    """What the gateway took must be OrderGrandTotal."""
+    grand = draft.order["order"]["OrderGrandTotal"]
+    if abs(left - grand) > draft.unit or left < 0:
+        gifts = draft.total - left
+        raise invalid(
+            "grand_total_differs",
+            f"{draft.who}: OrderTotalPrice {draft.amount(draft.total)} less gift cards {draft.amount(gifts)} is "
+            f"{draft.amount(left)}, but OrderGrandTotal is {draft.amount(grand)}",
+            "Correct OrderOtherPayments or OrderGrandTotal in Kentico.",
+        )
+
+
+def _tender(draft: Draft, ordinal: int, account: Account, amount: Decimal, day: date, reference: str) -> Tender:
+    rate, bank = _exchange(draft, account, amount)
+    return {
+        "ordinal": ordinal,
+        "account_code": account.code,
+        "account_id": account.id,
+        "amount": f"{amount:.2f}",
+        "date": day.isoformat(),
+        "currency_rate": rate,
+        "bank_amount": bank,
+        "reference": reference[:_REFERENCE_LIMIT],
+    }
+
+
+def _exchange(draft: Draft, account: Account, amount: Decimal) -> tuple[str | None, str | None]:
+    """(CurrencyRate, BankAmount): the invoice's rate, or the amount in the account's own currency."""
+    base = draft.store.reference.base_currency
+    own = account.currency or base
+    if own == draft.currency:
+        return (None if draft.currency == base or draft.rate is None else text(draft.rate)), None
+    if own != base:
+        raise unmapped(
+            "payment_account_currency",
+            f"{draft.who} is paid in {draft.currency}, but its account {account.label} is in {own}",
+            f"Name an account in {draft.currency} or {base} in {draft.store.key}.payments or .gift_card_accounts.",
+        )
+    if draft.rate is None:
+        return None, None  # Xero's own rate, as on the invoice
+    bank = rounded(amount / draft.rate, UNITS[XERO_DECIMALS])
+    return (None, f"{bank:.2f}") if bank else (text(draft.rate), None)
+
+
+def _date(draft: Draft) -> date:
+    """When it was paid: the result's date, else the first paid status, else when the source saw it."""
+    order = draft.order
+    result = order["payment_result"]
+    at = None
+    if result is not None and not result["failed"]:
+        at = result["date"]
+    if at is None:
+        at = next((change["date"] for change in order["status_history"] if change["to_is_paid"]), None)
+    day = (at or order["observed_at"]).astimezone(draft.store.zone).date()
+    return max(dates.open_day(draft.store, day), draft.date)
+
+
+def _gateway_account(draft: Draft, amount: Decimal) -> Account:
+    option = draft.order["payment_option"]
+    store = draft.store
+    if option is None:
+        raise unmapped(
+            "payment_option_missing",
+            f"{draft.who} has {draft.amount(amount)} to pay and no payment option",
+            "Set the order's payment option in Kentico.",
+        )
+    keys = (
+        f"{store.name}:{option['PaymentOptionName']}:{draft.currency}",
+        f"{option['PaymentOptionName']}:{draft.currency}",
+    )
+    code = next((store.rules.payments[key] for key in keys if key in store.rules.payments), None)
+    if code is None:
+        raise unmapped(
+            "payment_unmapped",
+            f"{draft.who}: no account for payment option {option['PaymentOptionName']!r} in {draft.currency} (looked "
+            f"for {' and '.join(keys)}; there are {', '.join(store.rules.payments) or 'none'})",
+            f'Add "{keys[1]}" to {store.key}.payments; {_candidates(draft)}.',
+        )
+    return _payable(draft, code, f'payments."{keys[1]}"')
+
+
+def _gift_card_account(draft: Draft) -> Account:
+    rules = draft.store.rules.gift_card_accounts
+    code = rules.get(draft.currency) or rules.get("*")
+    if code is None:
+        raise unmapped(
+            "gift_card_unmapped",
+            f"{draft.who} is paid with a gift card in {draft.currency}, and the store has no account for it",
+            f"Set {draft.store.key}.gift_card_accounts.{draft.currency} to the gift cards' liability account, payments "
+            "enabled.",
+        )
+    return _payable(draft, code, "gift_card_accounts")
+
+
+def _payable(draft: Draft, code: str, rule: str) -> Account:
+    store = draft.store
+    account = store.reference.account(code)
+    problem: str | None = None
+    if account is None:
+        problem = f"does not exist in {store.reference.name}"
+    elif account.status != "ACTIVE":
+        problem = f"({account.name}) is archived"
+    elif not account.takes_payments:
+        problem = f"({account.name}) takes no payments: it is no bank account, and payments to it are not enabled"
+    if account is None or problem is not None:
+        refused: Refuse = unmapped(
+            "payment_account_unusable",
+            f"{draft.who}: account {code} of the rule {rule} {problem}",
+            f"Mend the account in Xero, or name another in {store.key}.{rule}; {_candidates(draft)}.",
+        )
+        raise refused
+    return account
+
+
+def _candidates(draft: Draft) -> str:
+    reference = draft.store.reference
+    fitting = {
+        account.label
+        for account in reference.accounts.values()
+        if account.takes_payments
+        and account.status == "ACTIVE"
+        and (account.currency or reference.base_currency) in (draft.currency, reference.base_currency)
+    }
+    return f"accounts that take payments: {', '.join(sorted(fitting)) or 'none'}"
+
+
+def paid_in_full(draft: Draft) -> bool:
+    """Whether the tenders sum to the total."""
+    return sum((Decimal(one["amount"]) for one in draft.payments), ZERO) == draft.total

@@ -1,0 +1,38 @@
+"""What Kentico's order shall show of a result, in the columns that the store's rules name. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from schemas.types import Result, WriteBack
+from streams.transform.context import Store
+
+_SHOWN = frozenset({"POSTED", "ADOPTED", "HELD", "REFUSED", "CANCELLED"})
+_OF_ORDER = frozenset({"order", "invoice"})  # payments and contacts follow the invoice
+
+
+def columns(result: Result, store: Store, now: datetime) -> WriteBack | None:
+    """The columns to write; None where the rules name none, or the result says nothing new of the order."""
+    named = store.rules.write_back.columns()
+    if not named or result["order_id"] is None or result["outcome"] not in _SHOWN or result["kind"] not in _OF_ORDER:
+        return None
+    good = result["outcome"] in ("POSTED", "ADOPTED")
+    values = {
+        "number": result["number"],
+        "invoice_id": result["xero_id"] if good and result["kind"] == "invoice" else None,
+        "status": result["status"] or result["outcome"],
+        "error": "" if good else f"{result['error_code'] or result['outcome']}: {result['message'] or ''}"[:200],
+        "posted_at": result["at"].isoformat() if good else None,
+    }
+    fields = {column: value for what, column in named.items() if (value := values[what]) is not None}
+    if not fields:
+        return None
+    return {
+        "instance": result["instance"],
+        "store": result["store"],
+        "order_id": result["order_id"],
+        "fields": fields,
+        "version": result["version"],
+        "at": now,
+        "traceparent": result["traceparent"],
+    }
