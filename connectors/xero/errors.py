@@ -4,13 +4,16 @@ XeroError
 ├── Transient
 │   ├── IdentityUnreachable   the token endpoint did not answer, or answered 5xx or 429
 │   ├── TokenNotReady         no usable access token yet: the token's owner has not renewed it, or is being elected
-│   └── ReferenceUnreadable   reference data was asked for and the answer cannot be used
+│   ├── ReferenceUnreadable   reference data was asked for and the answer cannot be used
+│   ├── TransactionAborted    a lane's transaction certainly did not happen and is written again
+│   └── LaneLost              a lane is fenced, or cannot know whether its last transaction happened: take over anew
 └── Terminal
     ├── AuthError
     │   ├── AuthRevoked       invalid_grant: the refresh token is stale, used up or revoked
     │   ├── ClientRefused     invalid_client, unauthorized_client or invalid_scope: the app's id, secret or scopes
     │   ├── NotConnected      nobody has run `k2x xero connect` for this app yet
     │   └── TokenKeyWrong     the stored token cannot be decrypted with the key given
+    ├── LaneRefused           an organisation's topic or configuration does not allow a lane
     └── ConnectFailed         `k2x xero connect` was refused, timed out, or its answer did not belong to our question
 """
 
@@ -63,3 +66,15 @@ class TokenKeyWrong(AuthError):
 
 class ConnectFailed(Terminal):
     """The connection by browser did not come about."""
+
+
+class TransactionAborted(Transient):
+    """A transaction certainly did not happen: it is written again."""
+
+
+class LaneLost(Transient):
+    """Another sink owns the organisation now, or whether our last transaction happened is unknown: take over anew."""
+
+
+class LaneRefused(Terminal):
+    """The organisation cannot be served by this sink: its topic or its configuration is wrong."""

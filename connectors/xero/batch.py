@@ -1,0 +1,100 @@
+"""The exact bytes of a call: elements spliced from the commands' own JSON, so that no decimal is read and written anew.
+
+Guarantees: equal documents give equal bytes; the Idempotency-Key names lane, attempt and bytes, so no two different
+requests share one, and no attempt after a read-back meets the answer that Xero keeps under an old key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from connectors.xero.calls import Call
+from connectors.xero.core.state import Document, Step
+from schemas.types import Sale, Tender
+
+# method, resource, purpose. PUT creates only; POST upserts (xero.md §0.4).
+WRITES: Mapping[Step, tuple[str, str, str]] = {
+    Step.CONTACT: ("POST", "Contacts", "contacts"),
+    Step.ITEM: ("POST", "Items", "items"),
+    Step.INVOICE: ("PUT", "Invoices", "invoices"),
+    Step.PAYMENT: ("PUT", "Payments", "payments"),
+}
+_QUERY = {
+    Step.CONTACT: (("summarizeErrors", "false"),),
+    Step.PAYMENT: (("summarizeErrors", "false"),),
+    Step.ITEM: (("summarizeErrors", "false"), ("unitdp", "4")),
+    Step.INVOICE: (("summarizeErrors", "false"), ("unitdp", "4")),
+}
+_REFERENCE_ROOM = 100  # characters: the real limit of Payment.Reference is not documented (xero.md §4.5)
+
+
+def write_call(step: Step, documents: Sequence[Document], deadline: float, org: str, nonce: str, serial: int) -> Call:
+    """One write of up to a batch of documents. `nonce` is the lane's own, `serial` grows with every new attempt."""
+    method, path, purpose = WRITES[step]
+    body = f'{{"{path}":[{",".join(d.element for d in documents)}]}}'.encode()
+    key = _key(org, nonce, serial, method, path, body)
+    return Call(method, path, _QUERY[step], body, key, deadline=deadline, purpose=purpose)
+
+
+def lookup_call(step: Step, documents: Sequence[Document], deadline: float) -> Call:
+    """The read that decides what became of these documents."""
+    if step is Step.CONTACT:
+        query = (("IDs", ",".join(str(d.parts["ContactID"]) for d in documents)), ("includeArchived", "true"))
+        return Call("GET", "Contacts", query, deadline=deadline, purpose="read_back")
+    paged = (("page", "1"), ("pageSize", "100"), ("unitdp", "4"))  # only a paged list shows the lines
+    if step is Step.PAYMENT:
+        ids = ",".join(dict.fromkeys(d.jobs[0].invoice_id or "" for d in documents))
+        return Call("GET", "Invoices", (("IDs", ids), *paged), deadline=deadline, purpose="read_back")
+    if len(documents) == 1 and "," in documents[0].natural:
+        quoted = documents[0].natural.replace("\\", "\\\\").replace('"', '\\"')
+        return Call("GET", "Invoices", (("where", f'InvoiceNumber=="{quoted}"'), *paged), purpose="read_back")
+    numbers = ",".join(d.natural for d in documents)
+    return Call("GET", "Invoices", (("InvoiceNumbers", numbers), *paged), deadline=deadline, purpose="read_back")
+
+
+def invoice_element(sale: Sale, number: str, contact_id: str) -> str:
+    """The command's invoice, number and contact in front. Only the ContactID: more would rewrite the contact."""
+    head = orjson.dumps({"InvoiceNumber": number, "Contact": {"ContactID": contact_id}}).decode()
+    rest = sale["invoice"].strip()[1:]
+    return head[:-1] + ("," if rest.strip() != "}" else "") + rest
+
+
+def payment_element(tender: Tender, invoice_id: str, reference: str) -> str:
+    """A tender as a payment; the amount is the command's own text."""
+    account = {"AccountID": tender["account_id"]} if tender["account_id"] else {"Code": tender["account_code"]}
+    head = {"Invoice": {"InvoiceID": invoice_id}, "Account": account, "Date": tender["date"], "Reference": reference}
+    numbers = [f'"Amount":{tender["amount"]}']
+    if tender["currency_rate"]:
+        numbers.append(f'"CurrencyRate":{tender["currency_rate"]}')
+    if tender["bank_amount"]:
+        numbers.append(f'"BankAmount":{tender["bank_amount"]}')
+    return orjson.dumps(head).decode()[:-1] + "," + ",".join(numbers) + "}"
+
+
+def marker(number: str, ordinal: int) -> str:
+    """What a payment is found by: the first token of its Reference."""
+    return f"{number}/{ordinal}"
+
+
+def reference(number: str, tender: Tender) -> str:
+    """The whole Reference of a payment."""
+    return f"{marker(number, tender['ordinal'])} {tender['reference']}".strip()[:_REFERENCE_ROOM]
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """A document that holds no decimals (contacts, items read from JSON text stay text)."""
+    return orjson.dumps(value).decode()
+
+
+def digest(text: str) -> str:
+    """A short hash of an element."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _key(org: str, nonce: str, serial: int, method: str, path: str, body: bytes) -> str:
+    sha = hashlib.sha256(b"\0".join([org.encode(), method.encode(), path.encode(), body])).hexdigest()
+    return f"k2x-{nonce[:24]}-{serial}-{sha[:48]}"

@@ -1,0 +1,111 @@
+"""Is what Xero holds under our number what we would have written? Equal is success, different shows both sides."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from schemas.types import Sale
+
+_GONE = frozenset({"VOIDED", "DELETED"})
+_OPEN = frozenset({"AUTHORISED", "PAID"})
+_LINE = ("Description", "Quantity", "UnitAmount", "AccountCode", "TaxType", "ItemCode")
+_NUMBERS = frozenset({"Quantity", "UnitAmount"})
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One field that differs, both sides as a person reads them."""
+
+    field: str
+    ours: str
+    theirs: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: the order has {self.ours}, Xero has {self.theirs}"
+
+
+def invoice(sale: Sale, number: str, contact_id: str | None, theirs: Mapping[str, Any]) -> list[Difference]:
+    """Contact, currency, totals, tax, lines, reference and status. Empty: it is ours."""
+    ours = json.loads(sale["invoice"], parse_float=Decimal)
+    status = str(theirs.get("Status"))
+    found: list[Difference] = []
+    if status not in _OPEN:
+        found.append(Difference("status", "AUTHORISED", status))
+    if theirs.get("Type") not in (None, "ACCREC"):
+        found.append(Difference("type", "ACCREC", str(theirs.get("Type"))))
+    contact = str((theirs.get("Contact") or {}).get("ContactID") or "")
+    if contact_id is not None and contact.lower() != contact_id.lower():
+        found.append(Difference("contact", contact_id, contact))
+    if (theirs.get("CurrencyCode") or sale["currency"]) != sale["currency"]:
+        found.append(Difference("currency", sale["currency"], str(theirs.get("CurrencyCode"))))
+    found += totals(sale, theirs)
+    reference = str(ours.get("Reference") or "")
+    if str(theirs.get("Reference") or "") != reference:
+        found.append(Difference("reference", reference, str(theirs.get("Reference") or "")))
+    found += _lines(ours.get("LineItems") or [], theirs.get("LineItems"))
+    return found
+
+
+def totals(sale: Sale, theirs: Mapping[str, Any]) -> list[Difference]:
+    """Total and TotalTax to the cent."""
+    pairs = (("total", sale["total"], theirs.get("Total")), ("tax", sale["total_tax"], theirs.get("TotalTax")))
+    return [
+        Difference(name, ours, "nothing" if other is None else str(other))
+        for name, ours, other in pairs
+        if _number(other) != _number(ours)
+    ]
+
+
+def payment(amount: Decimal, theirs: Mapping[str, Any]) -> list[Difference]:
+    """The amount alone: marker and invoice have already matched."""
+    other = theirs.get("Amount")
+    return [] if _number(other) == amount else [Difference("amount", str(amount), str(other))]
+
+
+def gone(theirs: Mapping[str, Any]) -> bool:
+    """Voided or deleted: its number stays taken (xero.md §4.2)."""
+    return str(theirs.get("Status")) in _GONE
+
+
+def shown(differences: list[Difference]) -> str:
+    """Both sides, one sentence each."""
+    return "; ".join(map(str, differences))
+
+
+def _lines(ours: list[Mapping[str, Any]], theirs: Any) -> list[Difference]:
+    """Field by field as multisets, so that the order of lines means nothing; only fields that all our lines carry."""
+    if not isinstance(theirs, list) or (not theirs and ours):
+        return []  # a list without lines: the totals have been compared
+    if len(ours) != len(theirs):
+        return [Difference("lines", str(len(ours)), str(len(theirs)))]
+    for name in _LINE:
+        if not all(line.get(name) is not None for line in ours):
+            continue
+        mine = Counter(_text(name, line.get(name)) for line in ours)
+        other = Counter(_text(name, line.get(name)) for line in theirs)
+        if mine != other:
+            return [Difference(f"lines' {name}", ", ".join(mine - other), ", ".join(other - mine) or "nothing")]
+    return []
+
+
+def _text(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if name in _NUMBERS:
+        number = _number(value)
+        return str(value) if number is None else f"{number.normalize():f}"
+    return " ".join(str(value).split())
+
+
+def _number(value: Any) -> Decimal | None:
+    if value is None:
+        return None
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return None

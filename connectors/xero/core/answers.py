@@ -1,0 +1,97 @@
+"""From an answer to its documents: which element is whose. Order is unproven at Xero, so numbers and markers decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from connectors.xero import batch as bodies
+from connectors.xero.core.state import Document, Step
+from connectors.xero.outcomes import Element, read
+
+_ID = {Step.CONTACT: "ContactID", Step.ITEM: "ItemID", Step.INVOICE: "InvoiceID", Step.PAYMENT: "PaymentID"}
+
+
+def written(step: Step, documents: Sequence[Document], body: Any) -> Iterator[tuple[Document, Element | None]]:
+    """Each document with its element of a write's answer; None where the answer has none for it."""
+    rows = elements(body, bodies.WRITES[step][1])
+    index: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        for name in _names(step, row):
+            index.setdefault(name, []).append(row)
+    for document in documents:
+        found = next((index[name] for name in _wanted(document) if name in index), [])
+        chosen = _choose(step, found)
+        yield document, read(chosen, _ID[step]) if chosen is not None else None
+
+
+def elements(body: Any, collection: str) -> list[Mapping[str, Any]]:
+    """The collection of an envelope, [] where there is none."""
+    rows = body.get(collection) if isinstance(body, Mapping) else None
+    return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+
+
+def invoices(documents: Sequence[Document], body: Any) -> Iterator[tuple[Document, Mapping[str, Any] | None]]:
+    """Each invoice with the one that Xero has under its number: a living one before a voided one."""
+    rows = [row for row in elements(body, "Invoices") if row.get("Type") in (None, "ACCREC")]
+    rows.sort(key=lambda row: row.get("Status") in ("VOIDED", "DELETED"))
+    index: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        index.setdefault(_fold(row.get("InvoiceNumber")), row)
+    for document in documents:
+        yield document, index.get(document.natural.casefold())
+
+
+def payments(
+    documents: Sequence[Document], body: Any
+) -> Iterator[tuple[Document, Mapping[str, Any] | None, Decimal | None]]:
+    """Each payment with the living one on its invoice that has its marker, and what the invoice still has due."""
+    rows = {_fold(row.get("InvoiceID")): row for row in elements(body, "Invoices")}
+    for document in documents:
+        invoice = rows.get(_fold(document.jobs[0].invoice_id))
+        found = None
+        for row in elements(invoice, "Payments"):
+            if row.get("Status") != "DELETED" and _marker(row) == document.natural.casefold():
+                found = row
+        due = None if invoice is None or invoice.get("AmountDue") is None else Decimal(str(invoice["AmountDue"]))
+        yield document, found, due
+
+
+def contacts(documents: Sequence[Document], body: Any) -> Iterator[tuple[Document, Mapping[str, Any] | None]]:
+    """Each contact with Xero's, by its id."""
+    rows = {_fold(row.get("ContactID")): row for row in elements(body, "Contacts")}
+    for document in documents:
+        yield document, rows.get(_fold(document.parts.get("ContactID")))
+
+
+def _fold(value: Any) -> str:
+    return str(value or "").casefold()
+
+
+def _marker(row: Mapping[str, Any]) -> str:
+    return str(row.get("Reference") or "").split(" ", 1)[0].casefold()
+
+
+def _names(step: Step, row: Mapping[str, Any]) -> list[str]:
+    """What an element of a write's answer can be recognised by."""
+    if step is Step.PAYMENT:
+        return [_marker(row)]
+    if step is Step.CONTACT:
+        keys = ("ContactNumber", "ContactID", "Name")
+        return [f"{key}:{_fold(row[key])}" for key in keys if row.get(key)]
+    return [_fold(row.get({Step.INVOICE: "InvoiceNumber", Step.ITEM: "Code"}[step]))]
+
+
+def _wanted(document: Document) -> list[str]:
+    if document.step is Step.CONTACT:
+        names = [f"ContactNumber:{document.natural.casefold()}"]
+        names += [f"{key}:{_fold(document.parts[key])}" for key in ("ContactID", "Name") if document.parts.get(key)]
+        return names
+    return [document.natural.casefold()]
+
+
+def _choose(step: Step, rows: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Of several elements for one document the good one: whatever else was said, it is there."""
+    good: Callable[[Mapping[str, Any]], bool] = lambda row: read(row, _ID[step]).good  # noqa: E731
+    return next(filter(good, rows), rows[0] if rows else None)

@@ -1,0 +1,292 @@
+"""Contacts: known by the ledger, adopted from the index, or upserted by number; updated only where they differ.
+
+Guarantees: a customer is one contact however many orders come at once; an equal name alone never adopts; what people
+have filled in in Xero, contact persons too, is not wiped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from connectors.xero import batch, outcomes
+from connectors.xero.core.desk import Desk
+from connectors.xero.core.events import IndexedContact
+from connectors.xero.core.records import Outcome
+from connectors.xero.core.state import Document, Job, Refusal, Step
+from connectors.xero.outcomes import Element, Remedy
+from schemas.letters import ErrorClass
+from schemas.types import Contact
+
+_NAME = 255
+_GIVE_UP = 4  # names tried and fields dropped, before a person looks
+_PARTS = {"Addresses": "AddressType", "Phones": "PhoneType"}
+
+
+class Contacts:
+    """The flow of contacts, of sales and of CONTACT commands."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.indexed = False  # the contact index is complete: before, nobody is created
+        self.tasks: dict[str, Document] = {}  # the write under way, by ledger key
+        self.behind: dict[str, list[Job]] = {}  # CONTACT commands that came meanwhile
+        self.unindexed: list[Job] = []
+        self.forgotten: set[str] = set()
+        self.sale_ready: Callable[[Job, str, bool], None] = lambda job, contact_id, chained: None
+        self.sale_refused: Callable[[Job, Refusal], None] = lambda job, refusal: None
+
+    # -- a sale's contact ---------------------------------------------------------------------------------------
+
+    def ensure(self, job: Job) -> None:
+        """The sale's contact: at once where it is known, else as soon as its write is answered."""
+        contact = cast(Contact, job.command["body"]["contact"])  # type: ignore[index,typeddict-item]
+        known = self.desk.known_contact(contact["key"])
+        if known is not None:
+            self.sale_ready(job, known, False)
+        elif contact["key"] in self.tasks:
+            self.tasks[contact["key"]].jobs.append(job)
+        elif not self.indexed:
+            self.unindexed.append(job)
+        else:
+            self._find_or_create(job, contact)
+
+    def index_ready(self) -> None:
+        """Every contact of the organisation has been read: those who waited for that go on."""
+        self.indexed = True
+        waiting, self.unindexed = self.unindexed, []
+        for job in waiting:
+            if job.command["kind"] == "SALE":
+                self.ensure(job)
+            else:
+                self.update(job)
+
+    def _find_or_create(self, job: Job, contact: Contact) -> None:
+        found = None if contact["key"] in self.forgotten else self._indexed(contact)
+        if found is None:
+            document = self._document(job, contact)
+            document.element = batch.json_text(document.parts)
+            self.tasks[contact["key"]] = document
+            self.desk.ready[Step.CONTACT].append(document)
+        elif found.number:
+            self._known(contact["key"], contact, found.id, found.number, "ADOPTED", [job])
+            self.sale_ready(job, found.id, False)
+        else:  # give it our number; its persons have to be read first, or the write would wipe them
+            document = self._document(job, contact)
+            document.parts = {"ContactID": found.id}
+            self.tasks[contact["key"]] = document
+            self.desk.lookups[Step.CONTACT].append(document)
+
+    def _indexed(self, contact: Contact) -> IndexedContact | None:
+        found = self.desk.ledger.contact_by_number(contact["number"])
+        if found is None and contact["match_email"] and contact["email"]:
+            owners = self.desk.ledger.contacts_by_email(contact["email"])
+            found = owners[0] if len(owners) == 1 else None
+        return found
+
+    def _document(self, job: Job, contact: Contact) -> Document:
+        parts = {**json.loads(contact["document"]), "ContactNumber": contact["number"]}
+        parts.setdefault("Name", contact["name"])
+        version = contact["version"] or job.command["version"]
+        entry = self.desk.entry(contact["key"])
+        document = Document(
+            Step.CONTACT, contact["key"], contact["number"], "", contact["hash"], version, [job], entry, parts=parts
+        )
+        document.not_before = self.desk.inherited(entry)
+        if entry is not None and entry["intention"] is not None:
+            document.attempt = entry["intention"]["attempt"] + 1
+        return document
+
+    def forget(self, key: str) -> None:
+        """Xero does not know the id that the ledger has."""
+        self.forgotten.add(key)
+        entry = self.desk.fresh(key, "contact")
+        entry["state"] = "VOIDED"
+        self.desk.write(entry)
+
+    # -- CONTACT commands ---------------------------------------------------------------------------------------
+
+    def update(self, job: Job) -> None:
+        """A customer's change: nothing where he is not known or nothing differs, else a read and a write."""
+        contact = cast(Contact, job.command["body"])
+        key, entry = contact["key"], self.desk.entry(contact["key"])
+        known = self.desk.known_contact(key)
+        if key in self.tasks:
+            self.behind.setdefault(key, []).append(job)
+            return
+        if known is None and contact["only_if_known"]:
+            self._left_alone(job, "the customer never bought here")
+        elif known is not None and entry is not None and _older(contact, entry["version"]):
+            self._left_alone(job, "a newer version of the customer is already in Xero")
+        elif known is not None and entry is not None and entry["hash"] == contact["hash"] and not entry["intention"]:
+            self._left_alone(job, "nothing changed")
+        elif known is None:
+            if not self.indexed:
+                self.unindexed.append(job)
+                return
+            document = self._document(job, contact)
+            document.element = batch.json_text(document.parts)
+            self.tasks[key] = document
+            self.desk.ready[Step.CONTACT].append(document)
+        else:
+            document = self._document(job, contact)
+            document.parts["ContactID"] = known
+            self.tasks[key] = document
+            self.desk.lookups[Step.CONTACT].append(document)
+
+    def _left_alone(self, job: Job, why: str) -> None:
+        self.desk.result(job.command, "contact", "UNCHANGED", message=why)
+        self.desk.end(job)
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def found(self, document: Document, body: Mapping[str, Any]) -> None:
+        """The contact as it is in Xero: write what differs, with its persons, or nothing."""
+        contact = self._contact(document.jobs[0])
+        contact_id = str(body["ContactID"])
+        if body.get("ContactStatus") == "ARCHIVED":
+            _, refusal = outcomes.judge(["The specified contact details matched an archived contact."])
+            self.refused(document, refusal)
+            return
+        changes = _differing(document.parts, body, contact["number"])
+        if not changes:
+            outcome: Outcome = "ADOPTED" if document.entry is None else "UNCHANGED"
+            self._done(document, contact_id, outcome)
+            return
+        if body.get("ContactNumber") and "ContactNumber" in changes:
+            del changes["ContactNumber"]  # it has a number of its own: adopted as it is
+        document.parts = {"ContactID": contact_id, **changes}
+        if body.get("ContactPersons"):
+            document.parts["ContactPersons"] = body["ContactPersons"]
+        document.element = batch.json_text(document.parts)
+        document.chained = True
+        self.desk.ready[Step.CONTACT].append(document)
+
+    def absent(self, document: Document) -> None:
+        """The id is gone: upsert by number."""
+        contact = self._contact(document.jobs[0])
+        document.parts = {**json.loads(contact["document"]), "ContactNumber": contact["number"]}
+        document.parts.setdefault("Name", contact["name"])
+        document.element = batch.json_text(document.parts)
+        self.desk.ready[Step.CONTACT].append(document)
+
+    def answered(self, document: Document, element: Element) -> None:
+        """One element of POST Contacts."""
+        if element.good:
+            self._done(document, cast(str, element.id), "POSTED", element.body)
+            return
+        remedy, refusal = outcomes.judge(element.errors)
+        contact = self._contact(document.jobs[0])
+        if document.attempt > _GIVE_UP:
+            self.refused(document, refusal)
+        elif remedy is Remedy.RENAME and not str(document.parts.get("Name", "")).endswith(f"({contact['number']})"):
+            tail = f" ({contact['number']})"
+            document.parts["Name"] = str(document.parts.get("Name") or contact["name"])[: _NAME - len(tail)] + tail
+            self._again(document)
+        elif remedy is Remedy.DROP_EMAIL and document.parts.pop("EmailAddress", None):
+            for job in document.jobs:
+                job.command["findings"].append("The e-mail address was left out: Xero calls it invalid.")
+            self._again(document)
+        else:
+            self.refused(document, refusal)
+
+    def _again(self, document: Document) -> None:
+        document.attempt += 1
+        document.element = batch.json_text(document.parts)
+        document.chained = True
+        self.desk.ready[Step.CONTACT].append(document)
+
+    def unknown_id(self, document: Document, refusal: Refusal) -> None:
+        """The whole request was refused because of this contact's id."""
+        if "ContactID" in document.parts:
+            self.absent(document)
+        else:
+            self.refused(document, refusal)
+
+    def refused(self, document: Document, refusal: Refusal) -> None:
+        """Dead letters for every order that needs this contact."""
+        entry = self.desk.fresh(document.key, "contact")
+        entry["intention"], entry["reason"] = None, refusal.message
+        if entry["xero_id"] is None:
+            entry["state"] = "REFUSED"
+        self.desk.write(entry)
+        for job in document.jobs:
+            if job.command["kind"] == "SALE":
+                self.sale_refused(job, refusal)
+            else:
+                self.desk.refuse(job, refusal, "contact")
+                self.desk.end(job, entry if job.home == document.key else None)
+        self._task_over(document.key)
+
+    def _done(
+        self, document: Document, contact_id: str, outcome: Outcome, body: Mapping[str, Any] | None = None
+    ) -> None:
+        contact = self._contact(document.jobs[0])
+        self.forgotten.discard(document.key)
+        self._known(document.key, contact, contact_id, contact["number"], outcome, document.jobs)
+        if body is not None:
+            email, name = body.get("EmailAddress") or contact["email"], str(body.get("Name") or contact["name"])
+            self.desk.ledger.learn(IndexedContact(contact_id, contact["number"], name, email, True))
+        self._task_over(document.key)
+        for job in document.jobs:
+            if job.command["kind"] == "SALE":
+                self.sale_ready(job, contact_id, outcome == "POSTED")
+            else:
+                self.desk.end(job, self.desk.fresh(document.key, "contact") if job.parked else None)
+        self._restart(document.key)
+
+    def _known(
+        self, key: str, contact: Contact, contact_id: str, number: str, outcome: Outcome, jobs: list[Job]
+    ) -> None:
+        entry = self.desk.fresh(key, "contact")
+        entry["state"], entry["intention"], entry["reason"] = "POSTED", None, None
+        entry["xero_id"], entry["number"], entry["hash"] = contact_id, number, contact["hash"]
+        entry["version"] = contact["version"]
+        self.desk.write(entry)
+        self.desk.result(jobs[0].command, "contact", outcome, key=key, xero_id=contact_id, number=number)
+
+    def _contact(self, job: Job) -> Contact:
+        body = job.command["body"]
+        return cast(Contact, body["contact"] if job.command["kind"] == "SALE" else body)  # type: ignore[index,typeddict-item]
+
+    def _task_over(self, key: str) -> None:
+        self.tasks.pop(key, None)
+
+    def _restart(self, key: str) -> None:
+        for job in self.behind.pop(key, []):
+            self.update(job)
+
+    def no_longer(self, document: Document) -> Refusal:
+        """What to say when a contact's write never becomes clear."""
+        text = f"Whether contact {document.natural} was written cannot be found out."
+        return Refusal(ErrorClass.UNCERTAIN, "contact_unclear", text, "Look at the contact in Xero, then redrive.")
+
+
+def _older(contact: Contact, than: Any) -> bool:
+    return contact["version"] is not None and than is not None and contact["version"] < than
+
+
+def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], number: str) -> dict[str, Any]:
+    """Our fields that Xero shows otherwise; of addresses and phones, those whose given fields differ."""
+    changes: dict[str, Any] = {}
+    for name, value in ours.items():
+        if name == "ContactID" or value in (None, ""):
+            continue
+        if name in _PARTS:
+            held = {part.get(_PARTS[name]): part for part in theirs.get(name) or []}
+            parts = [p for p in value if _part_differs(p, held.get(p.get(_PARTS[name])) or {})]
+            if parts:
+                changes[name] = parts
+        elif name == "Name":
+            if theirs.get("Name") not in (value, f"{value} ({number})"):
+                changes[name] = value
+        elif theirs.get(name) != value:
+            changes[name] = value
+    if not theirs.get("ContactNumber"):
+        changes["ContactNumber"] = number
+    return changes
+
+
+def _part_differs(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    return any(value not in (None, "") and theirs.get(name) != value for name, value in ours.items())

@@ -1,0 +1,264 @@
+"""The lane's desk: what the flows share. Ledger as it will be, the transaction being written, queues, parked orders.
+
+Guarantees: what a flow reads is what the last transaction, committed or not, says; at most one transaction is under
+way and what comes meanwhile goes into the next; nothing leaves the desk for Xero before its intention is on the log.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.xero.core import records
+from connectors.xero.core.events import LedgerView, Letter, Moment, ReferenceRow, Transact
+from connectors.xero.core.records import Outcome
+from connectors.xero.core.state import Batch, Document, Job, Refusal, Step
+from connectors.xero.core.watermark import Watermark
+from connectors.xero.settings import CoreSettings
+from schemas.letters import ErrorClass
+from schemas.types import Command, LedgerEntry, Result
+
+
+@dataclass(eq=False)
+class Writing:
+    """A transaction in the making."""
+
+    entries: dict[str, LedgerEntry | None] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+    reference: list[ReferenceRow] = field(default_factory=list)
+    marks: dict[str, str] = field(default_factory=dict)
+    batches: list[Batch] = field(default_factory=list)
+    finished: bool = False
+    submitted: float = 0.0
+    tx: int = 0
+
+    @property
+    def empty(self) -> bool:
+        things = (self.entries, self.results, self.letters, self.reference, self.marks, self.batches)
+        return not self.finished and not any(things)
+
+
+class Desk:
+    """One lane's. `decode` reads a waiting command's bytes; `nonce` is unlike any other lane's life."""
+
+    def __init__(
+        self, org: str, settings: CoreSettings, ledger: LedgerView, nonce: str, decode: Callable[[bytes], Command]
+    ) -> None:
+        self.org = org
+        self.settings = settings
+        self.ledger = ledger
+        self.nonce = nonce
+        self.decode = decode
+        self.now = Moment(0.0, datetime.min.replace(tzinfo=UTC))
+        self.takeover = 0.0
+        self.jobs: dict[str, Job] = {}
+        self.parked: dict[str, Job] = {}  # by home
+        self.numbers: dict[str, str] = {}  # invoice numbers of orders under way, and their ledger keys
+        self.ended: deque[Job] = deque()  # whatever waits behind them may begin
+        self.ready: dict[Step, deque[Document]] = {step: deque() for step in Step}
+        self.lookups: dict[Step, deque[Document]] = {step: deque() for step in Step}
+        self.mark = Watermark(0)
+        self.writing = Writing()
+        self.flying: Writing | None = None
+        self._serial = 0
+
+    # -- the ledger ---------------------------------------------------------------------------------------------
+
+    def entry(self, key: str) -> LedgerEntry | None:
+        """The document's state, uncommitted changes included."""
+        for layer in (self.writing, self.flying):
+            if layer is not None and key in layer.entries:
+                return layer.entries[key]
+        return self.ledger.get(key)
+
+    def fresh(self, key: str, kind: str, ordinal: int = 0) -> LedgerEntry:
+        """A copy of the entry to change, or a new one."""
+        old = self.entry(key)
+        if old is None:
+            return records.entry(self.org, key, kind, self.now.at, ordinal)
+        return old.copy()
+
+    def write(self, entry: LedgerEntry) -> None:
+        """Into the next transaction. While its order waits, an entry keeps the waiting command."""
+        entry["updated_at"] = self.now.at
+        job = self.parked.get(entry["key"])
+        if job is not None and not job.done and entry["state"] != "WAITING":
+            old = self.entry(entry["key"])
+            reason = (old["reason"] if old else None) or "on its way"
+            entry = records.waiting(entry, job, reason, self.now.at, self.settings.auth_retry)
+        self.writing.entries[entry["key"]] = entry
+
+    def remove(self, key: str) -> None:
+        """Take an entry out of the ledger."""
+        self.writing.entries[key] = None
+
+    # -- outcomes -----------------------------------------------------------------------------------------------
+
+    def result(self, command: Command, kind: str, outcome: Outcome, **fields: Any) -> None:
+        self.writing.results.append(records.result(command, kind, outcome, self.now.at, **fields))
+
+    def refuse(self, job: Job, refusal: Refusal, kind: str = "order") -> None:
+        """Dead letter and result; the job still has to be finished."""
+        held = refusal.error_class is ErrorClass.HELD
+        self.writing.letters.append(records.letter(self.org, job, refusal, self.now.at))
+        self.result(
+            job.command,
+            kind,
+            "HELD" if held else "REFUSED",
+            error_class=str(refusal.error_class),
+            error_code=refusal.code,
+            message=refusal.message,
+            hint=refusal.hint,
+            number=job.number or None,
+        )
+
+    def finish_record(self, job: Job) -> None:
+        """Its record needs no more: the offset may move past it with the next transaction."""
+        if job.offset is not None:
+            self.mark.finished(job.offset)
+            job.offset = None
+            self.writing.finished = True
+
+    def end(self, job: Job, entry: LedgerEntry | None = None) -> None:
+        """The job is over, `entry` its last word: its record is finished and whatever waits behind it comes."""
+        job.done = True
+        was_parked = self.parked.pop(job.home, None) is job
+        if entry is None and was_parked:
+            entry = self.fresh(job.home, job.command["kind"].lower())
+            if entry["state"] == "WAITING":
+                entry["state"] = "POSTED" if entry["xero_id"] else "REFUSED"
+        if entry is not None:
+            self.write(records.settled(entry))
+        if self.numbers.get(job.number.casefold()) == job.home:
+            del self.numbers[job.number.casefold()]
+        self.finish_record(job)
+        self.ended.append(job)
+
+    def claim(self, job: Job, number: str) -> str | None:
+        """Take the invoice number for this order; the ledger key of another order that has it, if one does."""
+        other = self.numbers.get(number.casefold()) or self.ledger_holder(number)
+        if other is not None and other != job.home:
+            return other
+        job.number = number
+        self.numbers[number.casefold()] = job.home
+        return None
+
+    def ledger_holder(self, number: str) -> str | None:
+        """Which order has this invoice number; orders under way are in `numbers`."""
+        for layer in (self.writing, self.flying):
+            for key, value in (layer.entries if layer else {}).items():
+                if value and value["kind"] == "invoice" and (value["number"] or "").casefold() == number.casefold():
+                    return key
+        return self.ledger.holder("invoice", number)
+
+    def park(self, job: Job, reason: str, wait: float) -> None:
+        """Into the ledger as WAITING with its command; its record is finished, the order goes on from there."""
+        if job.parked or job.done:
+            return
+        job.parked = True
+        self.parked[job.home] = job
+        kind = {"SALE": "invoice"}.get(job.command["kind"], job.command["kind"].lower())
+        entry = self.fresh(job.home, kind)
+        entry["updated_at"] = self.now.at
+        self.writing.entries[job.home] = records.waiting(entry, job, reason, self.now.at, wait)
+        self.result(job.command, "order", "WAITING", message=reason, number=job.number or None)
+        self.finish_record(job)
+        while job.followers:
+            self.hold_next(job.followers.popleft())
+
+    def hold_next(self, job: Job) -> None:
+        """A later version of a waiting order: the newest is kept in the ledger, older ones are superseded."""
+        key = records.next_key(job.home)
+        old = self.entry(key)
+        if old is not None and old["command"] is not None:
+            if _age(job.command) <= _age(self.decode(old["command"])):
+                self._superseded(job.command)
+                self.finish_record(job)
+                return
+            self._superseded(self.decode(old["command"]))
+        entry = records.entry(self.org, key, "next", self.now.at)
+        entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
+        kept = records.waiting(entry, job, "waits behind an earlier version of its order", self.now.at, 0.0)
+        kept["state"], kept["retry_at"] = "HELD", None  # not driven by itself
+        self.writing.entries[key] = kept
+        self.result(job.command, "order", "WAITING", message="waits behind an earlier version of its order")
+        self.finish_record(job)
+
+    def _superseded(self, command: Command) -> None:
+        self.result(command, "order", "UNCHANGED", message="a newer version of the order came before it was its turn")
+
+    def serial(self) -> int:
+        self._serial += 1
+        return self._serial
+
+    # -- transactions -------------------------------------------------------------------------------------------
+
+    def transact(self) -> Transact | None:
+        """The next transaction, if none is under way and there is something to write."""
+        if self.flying is not None or self.writing.empty:
+            return None
+        room = self.settings.transaction
+        whole, self.writing = self.writing, Writing()
+        if len(whole.reference) > room:  # reference rows come in thousands: the rest goes with the next
+            self.writing.reference = whole.reference[room:]
+            self.writing.marks, whole.marks = whole.marks, {}
+            whole.reference = whole.reference[:room]
+        whole.tx = self.serial()
+        whole.submitted = self.now.mono
+        self.flying = whole
+        return Transact(
+            whole.tx,
+            dict(whole.entries),
+            tuple(whole.results),
+            tuple(whole.letters),
+            tuple(whole.reference),
+            dict(whole.marks),
+            self.mark.offset,
+        )
+
+    def committed(self, tx: int) -> list[Batch]:
+        """The batches whose intentions are now on the log."""
+        done = self.flying
+        if done is None or done.tx != tx:
+            return []
+        self.flying = None
+        for batch in done.batches:
+            # From before the commit began: a successor's takeover, which fences us, cannot lie before this.
+            batch.intended_at = done.submitted
+        return done.batches
+
+    def aborted(self, tx: int) -> None:
+        """Everything of it goes into the next one, under what has been written since."""
+        lost, newer = self.flying, self.writing
+        if lost is None or lost.tx != tx:
+            return
+        self.flying = None
+        self.writing = Writing(
+            entries={**lost.entries, **newer.entries},
+            results=lost.results + newer.results,
+            letters=lost.letters + newer.letters,
+            reference=lost.reference + newer.reference,
+            marks={**lost.marks, **newer.marks},
+            batches=lost.batches + newer.batches,
+            finished=lost.finished or newer.finished,
+        )
+
+    def known_contact(self, key: str) -> str | None:
+        """The ContactID of a customer that the ledger knows."""
+        entry = self.entry(key)
+        return entry["xero_id"] if entry is not None and entry["state"] != "VOIDED" else None
+
+    def inherited(self, entry: LedgerEntry | None) -> float:
+        """0, or when an open intention may be read back: its call may be under way until lapse and deadline are over,
+        counted from our takeover, for whoever intended it was fenced by then."""
+        if entry is None or entry["intention"] is None:
+            return 0.0
+        return self.takeover + self.settings.intention_lapse + self.settings.deadline
+
+
+def _age(command: Mapping[str, Any] | Command) -> tuple[datetime, datetime]:
+    return command["version"], command["observed_at"]

@@ -1,0 +1,290 @@
+"""One organisation's lane: events in, actions out. The heart of the sink, the same in production and simulation.
+
+Guarantees (DESIGN §3): a record's offset moves only in or after the transaction that holds its outcome; a write leaves
+only after its intention is on the log and before that lapses; an unclear answer is repeated with the same bytes, key
+and token, or read back, never guessed; orders go each in its own order; a lane that is revoked sends nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from connectors.xero.calls import Answer
+from connectors.xero.core import answers, records
+from connectors.xero.core.contacts import Contacts
+from connectors.xero.core.desk import Desk
+from connectors.xero.core.events import (
+    Aborted,
+    Action,
+    Answered,
+    BudgetPort,
+    Close,
+    Committed,
+    Event,
+    LedgerView,
+    Moment,
+    Pause,
+    Record,
+    Restored,
+    Resume,
+    Revoked,
+    Send,
+    Tick,
+    Wake,
+)
+from connectors.xero.core.items import Items
+from connectors.xero.core.planner import Planner
+from connectors.xero.core.refresh import CONTACTS, Refresh
+from connectors.xero.core.sales import Sales
+from connectors.xero.core.state import Batch, Document, Job, Refusal, Rest, Step
+from connectors.xero.core.troubles import Troubles
+from connectors.xero.core.watermark import Watermark
+from connectors.xero.outcomes import Course, course
+from connectors.xero.settings import CoreSettings
+from schemas.letters import ErrorClass
+from schemas.types import Command, LedgerEntry
+
+_DUE_AT_ONCE = 200  # waiting orders taken from the ledger in one look
+_LOOK_AGAIN = 1.0  # seconds between looks for waiting orders that are due
+_CALLS_IN_A_MOMENT = 2.0
+
+
+class Lane:
+    """`handle` one event at a time. `takeover`: when init_transactions had fenced the former owner."""
+
+    def __init__(
+        self,
+        org: str,
+        settings: CoreSettings,
+        ledger: LedgerView,
+        budget: BudgetPort,
+        nonce: str,
+        decode: Callable[[bytes], Command],
+        takeover: float,
+    ) -> None:
+        self.desk = Desk(org, settings, ledger, nonce, decode)
+        self.desk.takeover = takeover
+        self.contacts = Contacts(self.desk)
+        self.sales = Sales(self.desk, self.contacts)
+        self.contacts.sale_refused = self.sales.refused_before
+        self.items = Items(self.desk)
+        self.refresh = Refresh(self.desk)
+        self._actions: list[Action] = []
+        self.planner = Planner(self.desk, budget, self.refresh, self._actions.append)
+        self.troubles = Troubles(self.desk, self.planner, self)
+        self.closed = False
+        self._restored = False
+        self._paused = False
+        self._look_at = float("-inf")
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def handle(self, event: Event, now: Moment) -> list[Action]:
+        """What to do now. After Close, nothing ever."""
+        self._actions.clear()
+        if self.closed:
+            return []
+        self.desk.now = now
+        match event:
+            case Restored(offset):
+                self.desk.mark, self._restored = Watermark(offset), True
+            case Record():
+                self._record(event)
+            case Answered(call_id, answer):
+                self._answered(call_id, answer)
+            case Committed(tx):
+                self.planner.intended(self.desk.committed(tx))
+            case Aborted(tx):
+                self.desk.aborted(tx)
+            case Tick():
+                pass
+            case Revoked():
+                self.closed = True
+                return [Close("revoked")]
+        if self._restored:
+            self._drive()
+        return list(self._actions)
+
+    def _drive(self) -> None:
+        if not self.contacts.indexed and self.desk.ledger.mark(CONTACTS) is not None:
+            self.contacts.index_ready()
+        self._waiting()
+        self._follow()
+        self.troubles.pause_is_long()
+        self.planner.plan()
+        transaction = self.desk.transact()
+        if transaction is not None:
+            self._actions.append(transaction)
+        self._intake()
+        if self.planner.wakes:
+            self._actions.append(Wake(max(min(self.planner.wakes), self.desk.now.mono)))
+
+    # -- records ------------------------------------------------------------------------------------------------
+
+    def _record(self, record: Record) -> None:
+        if not self.desk.mark.opened(record.offset):
+            return
+        command = record.command
+        if command is None:
+            self.desk.writing.letters.append(records.unreadable(self.desk.org, record, self.desk.now.at))
+            self.desk.mark.finished(record.offset)
+            self.desk.writing.finished = True
+            return
+        job = Job(
+            command, record.key, record.value, record.headers, record.offset, record.offset, records.home(command)
+        )
+        head = self.desk.jobs.get(job.home)
+        entry = self.desk.entry(job.home)
+        if head is not None and not head.parked:
+            head.followers.append(job)
+        elif head is not None or (entry is not None and entry["command"] is not None):
+            self.desk.hold_next(job)
+        else:
+            self._begin(job)
+
+    def _begin(self, job: Job) -> None:
+        self.desk.jobs[job.home] = job
+        match job.command["kind"]:
+            case "SALE":
+                self.sales.start(job)
+            case "CONTACT":
+                self.contacts.update(job)
+            case "ITEM":
+                self.items.start(job)
+            case kind:
+                text = f"{kind.lower()} of order {job.command['order_id']}: this version of k2x does not post it."
+                hint = "Do it by hand in Xero, then `k2x dlt redrive --decision skip`."
+                self.desk.refuse(job, Refusal(ErrorClass.HELD, f"{kind.lower()}_by_hand", text, hint))
+                self.desk.end(job)
+
+    def _follow(self) -> None:
+        """What waited behind the jobs that have ended."""
+        while self.desk.ended:
+            done = self.desk.ended.popleft()
+            if self.desk.jobs.get(done.home) is done:
+                del self.desk.jobs[done.home]
+            if done.followers:
+                following = done.followers.popleft()
+                following.followers = done.followers
+                self._begin(following)
+                continue
+            key = records.next_key(done.home)
+            entry = self.desk.entry(key)
+            if entry is not None and entry["command"] is not None:
+                self.desk.remove(key)
+                following = self._from_ledger(entry, done.home)
+                self._begin(following)
+                if not following.done:
+                    self.desk.park(following, "its turn has come", self.desk.settings.moment)
+
+    def _from_ledger(self, entry: LedgerEntry, home: str) -> Job:
+        value = entry["command"] or b""
+        command = self.desk.decode(value)
+        key = command["key"].encode()
+        return Job(command, key, value, records.headers_of(entry), None, entry["command_offset"] or 0, home)
+
+    def _waiting(self) -> None:
+        """Orders that wait in the ledger and are due."""
+        now = self.desk.now
+        if now.mono < self._look_at or len(self.desk.jobs) >= self.desk.settings.held_in_memory:
+            return
+        self._look_at = now.mono + _LOOK_AGAIN
+        after: tuple[datetime, str] | None = None
+        while True:
+            entries = self.desk.ledger.waiting(now.at, after, _DUE_AT_ONCE)
+            for entry in entries:
+                current = self.desk.entry(entry["key"])
+                if entry["key"] in self.desk.jobs or current is None or current["state"] != "WAITING":
+                    continue
+                job = self._from_ledger(current, current["key"])
+                job.parked = True
+                self.desk.parked[job.home] = job
+                self._begin(job)
+                if len(self.desk.jobs) >= self.desk.settings.held_in_memory:
+                    return
+            if len(entries) < _DUE_AT_ONCE:
+                return
+            last = entries[-1]
+            after = (last["retry_at"] or now.at, last["key"])
+
+    def _intake(self) -> None:
+        settings, desk = self.desk.settings, self.desk
+        # A long pause keeps the backlog in Kafka; so do enough unfinished records.
+        long = self.troubles.pause()[0] > settings.moment
+        full = desk.mark.unfinished >= settings.intake or len(desk.jobs) >= settings.held_in_memory or long
+        if full != self._paused:
+            self._paused = full
+            self._actions.append(Pause() if full else Resume())
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def _answered(self, call_id: int, answer: Answer) -> None:
+        planner = self.planner
+        batch = planner.batches.get(call_id)
+        if batch is None or batch.state is not Rest.SENDING:
+            return
+        planner.budget.answered(self.desk.now.mono, answer)
+        if answer.token_id:
+            batch.token_id = answer.token_id
+        found = course(answer)
+        if found is Course.READ:
+            planner.troubles = 0
+            del planner.batches[batch.id]
+            self._read(batch, answer)
+        else:
+            self.troubles.answered(batch, answer, found)
+
+    def _read(self, batch: Batch, answer: Answer) -> None:
+        if batch.kind == "reference":
+            self.refresh.answered(batch.call, answer)
+        elif batch.lookup:
+            self._looked_up(batch, answer)
+        else:
+            self.planner.grown(batch.step)
+            for document, element in answers.written(batch.step, batch.documents, answer.body):
+                if element is None:  # nothing about this one: nobody knows
+                    self.troubles.unknown(document, self.desk.now.mono + _CALLS_IN_A_MOMENT)
+                elif batch.step is Step.CONTACT:
+                    self.contacts.answered(document, element)
+                elif batch.step is Step.ITEM:
+                    self.items.answered(document, element)
+                elif batch.step is Step.INVOICE:
+                    self.sales.invoice_answered(document, element)
+                else:
+                    self.sales.payment_answered(document, element)
+
+    def _looked_up(self, batch: Batch, answer: Answer) -> None:
+        if batch.step is Step.PAYMENT:
+            for document, paid, due in answers.payments(batch.documents, answer.body):
+                if paid is not None:
+                    self.sales.payment_found(document, paid, due)
+                else:
+                    self.sales.payment_absent(document)
+            return
+        pairs = answers.contacts if batch.step is Step.CONTACT else answers.invoices
+        flow = self.contacts if batch.step is Step.CONTACT else None
+        for document, row in pairs(batch.documents, answer.body):
+            if flow is not None:
+                flow.found(document, row) if row is not None else flow.absent(document)
+            elif row is not None:
+                self.sales.invoice_found(document, row)
+            else:
+                self.sales.invoice_absent(document)
+
+    def refused_alone(self, document: Document, refusal: Refusal, *, not_found: bool) -> None:
+        """A request of this one document was refused as a whole."""
+        if document.step is Step.CONTACT:
+            self.contacts.unknown_id(document, refusal) if not_found else self.contacts.refused(document, refusal)
+        elif document.step is Step.ITEM:
+            self.items.refused(document, refusal)
+        elif document.step is Step.INVOICE:
+            if not_found:
+                self.sales.invoice_unknown_contact(document, refusal)
+            else:
+                self.sales.refused(document, refusal)
+        else:
+            self.sales.payment_refused(document.jobs[0], document, refusal)
+
+
+__all__ = ["Lane", "Moment", "Send"]

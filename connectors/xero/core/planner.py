@@ -1,0 +1,259 @@
+"""Which call goes next: big batches when calls are scarce, at once when they are plenty.
+
+An order costs up to three calls (contact, invoice, payment). Started one by one they would cost three calls each;
+started only when the bucket holds the calls of a whole chain, everything that came meanwhile shares them: at 54 calls
+a minute a chain starts every 3.3 s, and an order is PAID after at most that and its three answers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from connectors.xero import batch as bodies
+from connectors.xero.core.desk import Desk
+from connectors.xero.core.events import BudgetPort, Send
+from connectors.xero.core.refresh import Refresh
+from connectors.xero.core.state import Batch, Document, Rest, Step
+from schemas.types import Intention
+
+_GROW = 5  # documents a batch grows by after a good answer, until the setting
+_LEAST = 5  # documents a batch shrinks to after time-outs
+_ASK_AGAIN = 0.05  # seconds between looks at the bucket while orders gather
+# Calls a chain still needs, from this step on.
+_CHAIN = {Step.CONTACT: 3, Step.INVOICE: 2, Step.PAYMENT: 1, Step.ITEM: 1}
+_LOOKUPS = (Step.PAYMENT, Step.INVOICE, Step.CONTACT)
+
+
+class Planner:
+    """Forms batches, writes their intentions, sends them. `send` takes the actions."""
+
+    def __init__(self, desk: Desk, budget: BudgetPort, refresh: Refresh, send: Callable[[Send], None]) -> None:
+        self.desk = desk
+        self.budget = budget
+        self.refresh = refresh
+        self.send = send
+        self.batches: dict[int, Batch] = {}
+        self.sizes = dict.fromkeys(Step, desk.settings.batch)
+        self.hold_until = -math.inf
+        self.hold_reason = ""
+        self.troubles = 0  # answers in a row that say Xero is away: then only one call knocks
+        self.wakes: list[float] = []
+
+    # -- forming ------------------------------------------------------------------------------------------------
+
+    def plan(self) -> None:
+        """Send and form whatever may go now."""
+        self.wakes.clear()
+        now = self.desk.now.mono
+        if now < self.hold_until:
+            self.wakes.append(self.hold_until)
+            return
+        self._resume(now)
+        for step in _LOOKUPS:
+            self._lookups(step, now)
+        self._writes(now)
+        self._reference(now)
+
+    def _resume(self, now: float) -> None:
+        for batch in sorted(self.batches.values(), key=lambda b: b.id):
+            if batch.state is Rest.RESTING:
+                if batch.again_at <= now and self._slots() > 0:
+                    self.again(batch)
+                else:
+                    self.wakes.append(max(batch.again_at, now + _ASK_AGAIN))
+
+    def _slots(self) -> int:
+        busy = sum(1 for b in self.batches.values() if b.state is not Rest.RESTING)
+        limit: int = (
+            1 if self.troubles or not self.budget.snapshot(self.desk.now.mono).probed else self.budget.limits.concurrent
+        )
+        return limit - busy
+
+    def _tokens(self, now: float) -> int:
+        """Calls that the bucket holds beyond those already formed."""
+        formed = sum(1 for b in self.batches.values() if b.state is Rest.INTENDING)
+        snapshot = self.budget.snapshot(now)
+        return (int(snapshot.minute_available) if snapshot.probed else 1) - formed
+
+    def _may(self, now: float, kind: str) -> bool:
+        wait = self.budget.may_send(now, kind)
+        if wait > 0:
+            self.wakes.append(now + wait)
+            return False
+        return self._slots() > 0 and self._tokens(now) > 0
+
+    def _lookups(self, step: Step, now: float) -> None:
+        queue = self.desk.lookups[step]
+        while queue and self._due(queue, now) and self._may(now, "read_back"):
+            documents = _take(queue, self.desk.settings.lookup, now, alone=lambda d: "," in d.natural)
+            call = bodies.lookup_call(step, documents, self.desk.settings.deadline)
+            batch = self._batch(step, documents, call, "read_back")
+            batch.lookup = True
+            self._go(batch)
+
+    def _writes(self, now: float) -> None:
+        for step in (Step.PAYMENT, Step.INVOICE, Step.CONTACT, Step.ITEM):
+            queue = self.desk.ready[step]
+            while queue and self._due(queue, now):
+                if not self._may(now, "write") or not self._worth(step, queue, now):
+                    self.wakes.append(now + _ASK_AGAIN)
+                    break
+                self.form(step, _take(queue, self.sizes[step], now))
+
+    def _worth(self, step: Step, queue: deque[Document], now: float) -> bool:
+        """Whether a batch of this step should go now, or gather more."""
+        due = [d for d in queue if d.not_before <= now]
+        if len(due) >= self.sizes[step] or step is Step.ITEM:
+            return True
+        free = self._tokens(now)
+        if any(d.chained for d in due):
+            # Its order has begun: its call is kept for it. Another batch on the step before joins it if calls are few.
+            feeding = any(_feeds(b, step) for b in self.batches.values())
+            return not feeding or free > _CHAIN[step]
+        if step is Step.INVOICE and any(d.not_before <= now for d in self.desk.ready[Step.CONTACT]):
+            return False  # one chain for both: the contacts go first
+        return free - self._owed() >= self._need(step)
+
+    def _need(self, step: Step) -> int:
+        limits = self.budget.limits
+        burst = max(1, int(min(limits.burst, max(1.0, limits.minute / 2))))
+        return min(_CHAIN[step], burst)
+
+    def _owed(self) -> int:
+        """Calls that chains under way will still need."""
+        return sum(
+            _CHAIN[b.step] - 1 for b in self.batches.values() if b.kind == "write" and b.state is not Rest.RESTING
+        )
+
+    def _due(self, queue: deque[Document], now: float) -> bool:
+        first = min(d.not_before for d in queue)
+        if first > now:
+            self.wakes.append(first)
+        return first <= now
+
+    def _reference(self, now: float) -> None:
+        if any(b.kind == "reference" for b in self.batches.values()):
+            return
+        call = self.refresh.call()
+        if call is None:
+            self.wakes.append(self.refresh.wake())
+        elif self._may(now, "reference"):
+            self._go(self._batch(Step.CONTACT, [], call, "reference"))
+
+    # -- batches ------------------------------------------------------------------------------------------------
+
+    def _batch(self, step: Step, documents: list[Document], call: object, kind: str) -> Batch:
+        batch = Batch(self.desk.serial(), step, documents, call, kind, started=self.desk.now.mono)  # type: ignore[arg-type]
+        self.batches[batch.id] = batch
+        return batch
+
+    def form(self, step: Step, documents: list[Document]) -> None:
+        """A write: its bytes are frozen, its intention goes into the next transaction."""
+        settings = self.desk.settings
+        serial = self.desk.serial()
+        call = bodies.write_call(step, documents, settings.deadline, self.desk.org, self.desk.nonce, serial)
+        self._intend(self._batch(step, documents, call, "write"))
+
+    def _intend(self, batch: Batch) -> None:
+        batch.state = Rest.INTENDING
+        sha = bodies.digest((batch.call.body or b"").decode())
+        for document in batch.documents:
+            self._intention(batch, document, sha)
+        self.desk.writing.batches.append(batch)
+
+    def _intention(self, batch: Batch, document: Document, sha: str) -> None:
+        desk = self.desk
+        ordinal = int(document.natural.rsplit("/", 1)[1]) if batch.step is Step.PAYMENT else 0
+        entry = desk.fresh(document.key, batch.step.value, ordinal)
+        intention: Intention = {
+            "step": batch.step.value,
+            "idempotency_key": batch.call.idempotency_key or "",
+            "body_sha256": sha,
+            "intended_at": desk.now.at,
+            "token_id": batch.token_id or "",
+            "attempt": document.attempt,
+            "hash": document.hash,
+            "version": document.version,
+        }
+        entry["intention"], entry["attempt"] = intention, document.attempt
+        if entry["xero_id"] is None or entry["state"] == "VOIDED":
+            entry["state"] = "INTENDED"
+        if batch.step in (Step.INVOICE, Step.PAYMENT):
+            entry["number"] = document.natural
+        if batch.step is Step.INVOICE:
+            entry["contact_id"] = document.jobs[0].contact_id
+        desk.write(entry)
+
+    def again(self, batch: Batch) -> None:
+        """The same bytes once more, under a fresh intention where the last one may lapse."""
+        fresh = (
+            batch.intended_at is not None
+            and self.desk.now.mono < batch.intended_at + self.desk.settings.intention_lapse / 2
+        )
+        if batch.kind != "write" or fresh:
+            self._go(batch)
+        else:
+            self._intend(batch)
+
+    def intended(self, batches: Sequence[Batch]) -> None:
+        """Their intentions are on the log."""
+        for batch in batches:
+            if self.desk.now.mono < self.hold_until:
+                self.rest(batch, self.hold_until)
+            else:
+                self._go(batch)
+
+    def _go(self, batch: Batch) -> None:
+        now, settings = self.desk.now.mono, self.desk.settings
+        wait = self.budget.may_send(now, batch.kind)
+        if wait > 0:
+            self.rest(batch, now + wait)
+            return
+        send_by = None
+        if batch.kind == "write":
+            send_by = (batch.intended_at or now) + settings.intention_lapse
+            if now >= send_by:
+                self._intend(batch)
+                return
+        self.budget.sent(now, batch.kind)
+        batch.state, batch.last_sent = Rest.SENDING, now
+        if batch.first_sent is None:
+            batch.first_sent = now
+        token = batch.token_id if batch.dirty else None
+        self.send(Send(batch.id, batch.call, send_by, token, len(batch.documents)))
+
+    def rest(self, batch: Batch, again_at: float) -> None:
+        """Wait; what takes longer than a moment waits in the ledger."""
+        batch.state, batch.again_at = Rest.RESTING, again_at
+        self.wakes.append(again_at)
+
+    def grown(self, step: Step) -> None:
+        self.sizes[step] = min(self.desk.settings.batch, self.sizes[step] + _GROW)
+
+    def shrunk(self, step: Step) -> None:
+        self.sizes[step] = max(min(_LEAST, self.desk.settings.batch), self.sizes[step] // 2)
+
+
+def _feeds(batch: Batch, step: Step) -> bool:
+    """A healthy write whose orders come to `step` next."""
+    before = {Step.INVOICE: Step.CONTACT, Step.PAYMENT: Step.INVOICE}.get(step)
+    return batch.kind == "write" and batch.step is before and batch.state is not Rest.RESTING and batch.tries == 0
+
+
+def _take(
+    queue: deque[Document], size: int, now: float, alone: Callable[[Document], bool] = lambda d: False
+) -> list[Document]:
+    taken: list[Document] = []
+    kept: deque[Document] = deque()
+    while queue:
+        document = queue.popleft()
+        if len(taken) >= size or document.not_before > now or (alone(document) and taken):
+            kept.append(document)
+        else:
+            taken.append(document)
+            if alone(document):
+                size = 1
+    queue.extend(kept)
+    return taken

@@ -1,0 +1,160 @@
+"""What a decision leaves on the topics: ledger entries, results and dead letters, built in one place."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from connectors.xero.core.events import Letter, Record
+from connectors.xero.core.state import Job, Refusal
+from schemas.letters import ErrorClass, Origin, Reason, letter_headers
+from schemas.topics import commands
+from schemas.types import Command, LedgerEntry, Result
+
+Outcome = Literal["POSTED", "ADOPTED", "UNCHANGED", "HELD", "REFUSED", "WAITING", "CANCELLED"]
+
+
+def invoice_key(command_key: str) -> str:
+    return f"{command_key}|invoice|0"
+
+
+def payment_key(command_key: str, ordinal: int) -> str:
+    return f"{command_key}|payment|{ordinal}"
+
+
+def next_key(home: str) -> str:
+    """Where a later version waits while an earlier one of the same order does."""
+    return f"{home}|next"
+
+
+def home(command: Command) -> str:
+    """The ledger key of a command's main document: it holds the command while that waits."""
+    body: Any = command["body"]
+    match command["kind"]:
+        case "SALE":
+            return invoice_key(command["key"])
+        case "CONTACT":
+            return str(body["key"])
+        case "ITEM":
+            return str(body["code"])
+        case kind:
+            return f"{command['key']}|{kind.lower()}|0"
+
+
+def entry(org: str, key: str, kind: str, at: datetime, ordinal: int = 0) -> LedgerEntry:
+    """An empty entry."""
+    return {
+        "org": org,
+        "key": key,
+        "kind": kind,
+        "ordinal": ordinal,
+        "state": "INTENDED",
+        "xero_id": None,
+        "number": None,
+        "status": None,
+        "hash": None,
+        "version": None,
+        "observed_at": None,
+        "total": None,
+        "total_tax": None,
+        "currency": None,
+        "contact_id": None,
+        "intention": None,
+        "command": None,
+        "command_offset": None,
+        "reason": None,
+        "retry_at": None,
+        "attempt": 0,
+        "updated_at": at,
+        "extra": {},
+    }
+
+
+def waiting(of: LedgerEntry, job: Job, reason: str, at: datetime, wait: float) -> LedgerEntry:
+    """The entry with its command: from now on the ledger drives it, and its record is finished."""
+    kept = {f"h:{name}": value.decode("latin-1") for name, value in job.headers}
+    changed: LedgerEntry = {
+        **of,
+        "state": "WAITING",
+        "command": job.value,
+        "command_offset": job.origin,
+        "reason": reason,
+        "retry_at": at + timedelta(seconds=wait),
+        "extra": {**of["extra"], **kept},
+    }
+    return changed
+
+
+def settled(of: LedgerEntry) -> LedgerEntry:
+    """The entry without a waiting command."""
+    extra = {name: value for name, value in of["extra"].items() if not name.startswith("h:")}
+    changed: LedgerEntry = {**of, "command": None, "command_offset": None, "retry_at": None, "extra": extra}
+    return changed
+
+
+def headers_of(of: LedgerEntry) -> tuple[tuple[str, bytes], ...]:
+    """The record's headers, as they were kept with a waiting command."""
+    return tuple((name[2:], text.encode("latin-1")) for name, text in of["extra"].items() if name.startswith("h:"))
+
+
+def result(command: Command, kind: str, outcome: Outcome, at: datetime, **fields: Any) -> Result:
+    """A result of a command; `fields` fill the rest."""
+    made: Result = {
+        "org": command["org"],
+        "instance": command["instance"],
+        "store": command["store"],
+        "order_id": command["order_id"],
+        "kind": kind,
+        "ordinal": 0,
+        "key": command["key"],
+        "outcome": outcome,
+        "xero_id": None,
+        "number": None,
+        "status": None,
+        "total": None,
+        "total_tax": None,
+        "amount_due": None,
+        "currency": None,
+        "version": command["version"],
+        "error_class": None,
+        "error_code": None,
+        "message": None,
+        "hint": None,
+        "findings": [],
+        "received_at": command["received_at"],
+        "at": at,
+        "command_id": command["command_id"],
+        "traceparent": command["traceparent"],
+    }
+    made.update(fields)  # type: ignore[typeddict-item]
+    return made
+
+
+def letter(org: str, job: Job, refusal: Refusal, at: datetime) -> Letter:
+    """A dead letter with the record's own bytes."""
+    command = job.command
+    reason = Reason(
+        refusal.error_class,
+        refusal.code,
+        refusal.message,
+        refusal.hint,
+        org=org,
+        store=command["store"],
+        natural_key=job.home,
+    )
+    origin = Origin(commands(org), 0, job.origin, f"sink-{org}", "post")
+    headers = letter_headers(origin, reason, at, previous=job.headers, traceparent=command["traceparent"])
+    return Letter(job.key, job.value, headers)
+
+
+def unreadable(org: str, record: Record, at: datetime) -> Letter:
+    """A record that is no command."""
+    reason = Reason(
+        ErrorClass.BUG,
+        "not_readable",
+        f"Offset {record.offset} of {commands(org)} cannot be read as a command: {record.problem}",
+        "Upgrade k2x, or see who else writes to this topic; then `k2x dlt redrive`.",
+        org=org,
+    )
+    origin = Origin(commands(org), 0, record.offset, f"sink-{org}", "decode")
+    return Letter(record.key, record.value, letter_headers(origin, reason, at, previous=record.headers))

@@ -1,0 +1,367 @@
+"""A sale's way: contact, invoice, payments, PAID. One document of an order at a time, each with its outcome on the log.
+
+Guarantees: an invoice number is chosen once; what the ledger says is posted is never sent again; what is found in Xero
+under our number is ours only if it is equal; an order is POSTED only when Xero says that nothing is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, cast
+
+from connectors.xero import batch, compare, outcomes
+from connectors.xero.core import records
+from connectors.xero.core.contacts import Contacts
+from connectors.xero.core.desk import Desk
+from connectors.xero.core.records import Outcome
+from connectors.xero.core.state import Document, Job, Refusal, Step
+from connectors.xero.outcomes import Element, Remedy
+from schemas.letters import ErrorClass
+from schemas.types import LedgerEntry, Sale, Tender
+
+_DECIDE = "Look at both, then `k2x dlt redrive --decision post|skip|reissue`."
+
+
+class Sales:
+    """The flow of SALE commands."""
+
+    def __init__(self, desk: Desk, contacts: Contacts) -> None:
+        self.desk = desk
+        self.contacts = contacts
+        contacts.sale_ready = self.contact_ready
+
+    def start(self, job: Job) -> None:
+        """By the ledger: left alone, held, gone on with, or begun."""
+        sale = _sale(job)
+        entry = self.desk.entry(job.home)
+        if entry is not None and entry["version"] is not None and self._settled_by_version(job, sale, entry):
+            return
+        number = (entry["number"] if entry else None) or sale["number"]
+        other = self.desk.claim(job, number)
+        if other is not None:
+            self._conflict(job, "number_of_other_order", f"Invoice number {number} belongs to {other} in the ledger.")
+            return
+        if entry is None:
+            self.contacts.ensure(job)
+            return
+        job.contact_id = entry["contact_id"]
+        if entry["xero_id"] is not None and entry["state"] != "HELD":
+            job.invoice_id = entry["xero_id"]
+            self._pay(job, None)
+        elif entry["contact_id"] and (entry["intention"] is not None or entry["xero_id"] is not None):
+            document = self._document(job, entry["contact_id"])
+            document.not_before = self.desk.inherited(entry)
+            if entry["intention"] is not None:
+                document.attempt = entry["intention"]["attempt"] + 1
+            self.desk.lookups[Step.INVOICE].append(document)
+        else:
+            self.contacts.ensure(job)
+
+    def _settled_by_version(self, job: Job, sale: Sale, entry: LedgerEntry) -> bool:
+        posted, version = entry["version"], job.command["version"]
+        finished = entry["state"] == "POSTED" and entry["status"] == "PAID"
+        if posted is None:
+            return False
+        if version < posted or (version == posted and finished):
+            self._leave(job, entry, f"version {posted.isoformat()} is already posted")
+        elif entry["hash"] != sale["money_hash"]:
+            self._hold(job, sale, entry)
+        elif finished:
+            bumped = entry.copy()
+            bumped["version"], bumped["observed_at"] = version, job.command["observed_at"]
+            self._leave(job, entry, "same money as the version posted", bumped)
+        else:
+            return False
+        return True
+
+    def _leave(self, job: Job, entry: LedgerEntry, why: str, write: LedgerEntry | None = None) -> None:
+        self.desk.result(
+            job.command, "order", "UNCHANGED", xero_id=entry["xero_id"], number=entry["number"],
+            status=entry["status"], message=why,
+        )  # fmt: skip
+        self.desk.end(job, write)
+
+    def _hold(self, job: Job, sale: Sale, entry: LedgerEntry) -> None:
+        job.number = ""  # the number stays with the version posted
+        text = (
+            f"Posted as {entry['number']}: {entry['total']} {entry['currency']}, tax {entry['total_tax']}. "
+            f"This version: {sale['total']} {sale['currency']}, tax {sale['total_tax']}."
+        )
+        if sale["on_other_money"] == "REISSUE":
+            text += " The rule says reissue, which this version of k2x does not do by itself yet: it waits for you."
+        self.desk.refuse(job, Refusal(ErrorClass.HELD, "other_money", text, _DECIDE))
+        self.desk.end(job)
+
+    # -- contact ------------------------------------------------------------------------------------------------
+
+    def contact_ready(self, job: Job, contact_id: str, chained: bool) -> None:
+        """The order's contact is known; `chained` if that has cost a call."""
+        job.contact_id = contact_id
+        document = self._document(job, contact_id)
+        document.chained = chained
+        self.desk.ready[Step.INVOICE].append(document)
+
+    # -- invoice ------------------------------------------------------------------------------------------------
+
+    def _document(self, job: Job, contact_id: str) -> Document:
+        sale = _sale(job)
+        element = batch.invoice_element(sale, job.number, contact_id)
+        entry = self.desk.entry(job.home)
+        version = job.command["version"]
+        return Document(Step.INVOICE, job.home, job.number, element, sale["money_hash"], version, [job], entry)
+
+    def invoice_answered(self, document: Document, element: Element) -> None:
+        """One element of PUT Invoices."""
+        if element.good:
+            self._invoice_posted(document, element.body, "POSTED", element.lost_account)
+            return
+        remedy, refusal = outcomes.judge(element.errors)
+        if remedy is Remedy.LOOK_UP or element.id is not None:
+            document.suspect = refusal
+            self.desk.lookups[Step.INVOICE].append(document)
+        else:
+            self.refused(document, refusal)
+
+    def invoice_found(self, document: Document, body: Mapping[str, Any]) -> None:
+        """The number is in Xero: ours if equal, else a conflict."""
+        job = document.jobs[0]
+        differences = compare.invoice(_sale(job), job.number, job.contact_id, body)
+        if not differences:
+            self._invoice_posted(document, body, "ADOPTED", None)
+            return
+        text = f"Invoice {job.number} is in Xero, but not as this order: {compare.shown(differences)}."
+        self._conflict(job, "invoice_differs", text, str(body.get("InvoiceID") or "") or None)
+
+    def invoice_absent(self, document: Document) -> None:
+        """The number is not in Xero: send it, unless Xero had said that it is there."""
+        if document.suspect is not None:
+            self.refused(document, document.suspect)
+        else:
+            self.desk.ready[Step.INVOICE].append(document)
+
+    def _invoice_posted(self, document: Document, body: Mapping[str, Any], outcome: Outcome, lost: str | None) -> None:
+        job = document.jobs[0]
+        sale = _sale(job)
+        entry = self._invoice_entry(job, body)
+        differences = compare.totals(sale, body)
+        if lost or differences:
+            entry["state"] = "HELD"
+            text = lost or f"Xero computed other sums: {compare.shown(differences)}."
+            code, error_class = ("account_removed", ErrorClass.MAPPING) if lost else ("totals_differ", ErrorClass.BUG)
+            hint = f"Void invoice {job.number} in Xero after correcting the rules, or correct it there; then redrive."
+            self.desk.refuse(job, Refusal(error_class, code, f"Invoice {job.number} is in Xero unpaid. {text}", hint))
+            self.desk.end(job, entry)
+            return
+        self.desk.write(entry)
+        job.invoice_id, job.due = entry["xero_id"], _decimal(body.get("AmountDue"))
+        self.desk.result(
+            job.command, "invoice", outcome, xero_id=job.invoice_id, number=job.number, status=entry["status"],
+            total=entry["total"], total_tax=entry["total_tax"], currency=entry["currency"],
+            findings=list(job.command["findings"]),
+        )  # fmt: skip
+        payments = body.get("Payments")
+        self._pay(job, payments if isinstance(payments, list) else None)
+
+    def _invoice_entry(self, job: Job, body: Mapping[str, Any]) -> LedgerEntry:
+        sale = _sale(job)
+        entry = self.desk.fresh(job.home, "invoice")
+        entry["state"], entry["intention"] = "POSTED", None
+        entry["xero_id"], entry["number"] = str(body["InvoiceID"]), job.number
+        entry["status"] = str(body.get("Status") or "AUTHORISED")
+        if entry["status"] == "PAID":
+            entry["status"] = "AUTHORISED"  # PAID here means: all of the order is done; _settle says so
+        entry["hash"], entry["version"] = sale["money_hash"], job.command["version"]
+        entry["observed_at"], entry["contact_id"] = job.command["observed_at"], job.contact_id
+        entry["total"], entry["total_tax"], entry["currency"] = sale["total"], sale["total_tax"], sale["currency"]
+        entry["reason"] = None
+        return entry
+
+    # -- payments -----------------------------------------------------------------------------------------------
+
+    def _pay(self, job: Job, found: list[Mapping[str, Any]] | None) -> None:
+        """Send, adopt or look up each tender. `found`: the invoice's payments where Xero has just shown them."""
+        shown = {_first_token(p.get("Reference")): p for p in found or []}
+        for tender in _sale(job)["payments"]:
+            key = records.payment_key(job.command["key"], tender["ordinal"])
+            entry = self.desk.entry(key)
+            if entry is not None and entry["state"] == "POSTED":
+                continue
+            document = self._payment(job, tender, key, entry)
+            job.tenders[document.natural] = tender
+            if document.natural in shown:
+                self.payment_found(document, shown[document.natural])
+            elif entry is not None and entry["intention"] is not None:
+                document.attempt = entry["intention"]["attempt"] + 1
+                document.not_before = self.desk.inherited(entry)
+                self.desk.lookups[Step.PAYMENT].append(document)
+            else:
+                document.chained = True
+                self.desk.ready[Step.PAYMENT].append(document)
+        if not job.tenders and not job.done:
+            self._settle(job)
+
+    def _payment(self, job: Job, tender: Tender, key: str, entry: LedgerEntry | None) -> Document:
+        mark = batch.marker(job.number, tender["ordinal"])
+        reference = batch.reference(job.number, tender)
+        element = batch.payment_element(tender, job.invoice_id or "", reference)
+        return Document(
+            Step.PAYMENT, key, mark, element, batch.digest(element), job.command["version"], [job], entry,
+            amount=Decimal(tender["amount"]),
+        )  # fmt: skip
+
+    def payment_answered(self, document: Document, element: Element) -> None:
+        """One element of PUT Payments."""
+        job = document.jobs[0]
+        if element.good:
+            invoice = element.body.get("Invoice")
+            due = _decimal(invoice.get("AmountDue")) if isinstance(invoice, Mapping) else None
+            self._payment_posted(document, element.body, "POSTED", due)
+            return
+        remedy, refusal = outcomes.judge(element.errors)
+        if (remedy is Remedy.LOOK_UP or element.id is not None) and document.suspect is None:
+            document.suspect = refusal
+            self.desk.lookups[Step.PAYMENT].append(document)
+        else:
+            self.payment_refused(job, document, refusal)
+
+    def payment_found(self, document: Document, body: Mapping[str, Any], due: Decimal | None = None) -> None:
+        """A payment with our marker: ours if the amount is."""
+        job = document.jobs[0]
+        differences = compare.payment(document.amount or Decimal(0), body)
+        if not differences:
+            self._payment_posted(document, body, "ADOPTED", due)
+            return
+        text = f"Payment {document.natural} is in Xero, but not as this order: {compare.shown(differences)}."
+        self.payment_refused(job, document, Refusal(ErrorClass.CONFLICT, "payment_differs", text, _DECIDE))
+
+    def payment_absent(self, document: Document) -> None:
+        """No payment with our marker: send it, unless Xero had refused it."""
+        if document.suspect is not None:
+            self.payment_refused(document.jobs[0], document, document.suspect)
+        else:
+            document.chained = True
+            self.desk.ready[Step.PAYMENT].append(document)
+
+    def _payment_posted(
+        self, document: Document, body: Mapping[str, Any], outcome: Outcome, due: Decimal | None
+    ) -> None:
+        job = document.jobs[0]
+        tender = job.tenders.pop(document.natural)
+        entry = self.desk.fresh(document.key, "payment", tender["ordinal"])
+        entry["state"], entry["intention"], entry["reason"] = "POSTED", None, None
+        entry["xero_id"], entry["number"] = str(body["PaymentID"]), document.natural
+        entry["status"], entry["hash"] = str(body.get("Status") or "AUTHORISED"), document.hash
+        entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
+        entry["total"], entry["currency"] = tender["amount"], _sale(job)["currency"]
+        self.desk.write(entry)
+        if due is not None:
+            job.due = due if job.due is None else min(job.due, due)
+        elif job.due is not None:
+            job.due -= document.amount or Decimal(0)
+        self.desk.result(
+            job.command, "payment", outcome, ordinal=tender["ordinal"], xero_id=entry["xero_id"],
+            number=document.natural, status=entry["status"], total=tender["amount"], currency=entry["currency"],
+        )  # fmt: skip
+        if not job.tenders:
+            self._settle(job)
+
+    def payment_refused(self, job: Job, document: Document, refusal: Refusal) -> None:
+        """The other tenders of the order go on; the letter is written when all have ended."""
+        tender = job.tenders.pop(document.natural)
+        entry = self.desk.fresh(document.key, "payment", tender["ordinal"])
+        entry["state"], entry["intention"], entry["reason"] = "REFUSED", None, refusal.message
+        entry["number"] = document.natural
+        self.desk.write(entry)
+        job.refused.append(refusal)
+        if not job.tenders:
+            self._settle(job)
+
+    def _settle(self, job: Job) -> None:
+        """All tenders have ended: PAID, or a letter."""
+        sale = _sale(job)
+        entry = self.desk.fresh(job.home, "invoice")
+        due = job.due if job.due is not None else self._due_by_ledger(job, sale)
+        if job.refused:
+            refusal = job.refused[0]
+            entry["state"], entry["reason"] = "REFUSED", refusal.message
+            text = f"Invoice {job.number} is in Xero, due {due}. {refusal.message}"
+            self.desk.refuse(job, Refusal(refusal.error_class, refusal.code, text, refusal.hint))
+        elif due != 0:
+            entry["state"], entry["reason"] = "HELD", f"due {due}"
+            text = f"Invoice {job.number} still has {due} {sale['currency']} due after all payments of the order."
+            self.desk.refuse(job, Refusal(ErrorClass.CONFLICT, "not_fully_paid", text, _DECIDE))
+        else:
+            entry["state"], entry["status"], entry["reason"] = "POSTED", "PAID", None
+            entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
+            self.desk.result(
+                job.command, "order", "POSTED", xero_id=job.invoice_id, number=job.number, status="PAID",
+                total=sale["total"], total_tax=sale["total_tax"], amount_due="0", currency=sale["currency"],
+                findings=list(job.command["findings"]),
+            )  # fmt: skip
+        self.desk.end(job, entry)
+
+    def _due_by_ledger(self, job: Job, sale: Sale) -> Decimal:
+        paid = Decimal(0)
+        for tender in sale["payments"]:
+            entry = self.desk.entry(records.payment_key(job.command["key"], tender["ordinal"]))
+            if entry is not None and entry["state"] == "POSTED":
+                paid += Decimal(entry["total"] or "0")
+        return Decimal(sale["total"]) - paid
+
+    # -- ends ---------------------------------------------------------------------------------------------------
+
+    def refused(self, document: Document, refusal: Refusal) -> None:
+        """Xero refuses the invoice: dead letter; its number stays with the order."""
+        job = document.jobs[0]
+        entry = self.desk.fresh(job.home, "invoice")
+        entry["state"], entry["intention"], entry["reason"] = "REFUSED", None, refusal.message
+        entry["number"], entry["contact_id"] = job.number, job.contact_id
+        self.desk.refuse(job, refusal)
+        self.desk.end(job, entry)
+
+    def refused_before(self, job: Job, refusal: Refusal) -> None:
+        """Refused before its invoice was intended, by its contact."""
+        self.desk.refuse(job, refusal)
+        entry = self.desk.fresh(job.home, "invoice")
+        entry["state"], entry["reason"] = "REFUSED", refusal.message
+        self.desk.end(job, entry)
+
+    def _conflict(self, job: Job, code: str, text: str, xero_id: str | None = None) -> None:
+        self.desk.refuse(job, Refusal(ErrorClass.CONFLICT, code, text, _DECIDE))
+        entry = self.desk.entry(job.home)
+        if code == "number_of_other_order":
+            self.desk.end(job)
+            return
+        entry = self.desk.fresh(job.home, "invoice")
+        entry["state"], entry["intention"], entry["reason"] = "HELD", None, text
+        entry["number"], entry["contact_id"] = job.number, job.contact_id
+        if xero_id:
+            entry["extra"] = {**entry["extra"], "found": xero_id}
+        self.desk.end(job, entry)
+
+    def invoice_unknown_contact(self, document: Document, refusal: Refusal) -> None:
+        """Xero does not know the contact's id any more (merged or deleted): upsert him again, once."""
+        job = document.jobs[0]
+        if job.new_contact:
+            self.refused(document, refusal)
+            return
+        job.new_contact += 1
+        entry = self.desk.fresh(job.home, "invoice")
+        entry["state"], entry["intention"], entry["contact_id"] = "INTENDED", None, None
+        entry["number"] = job.number
+        self.desk.write(entry)
+        self.contacts.forget(_sale(job)["contact"]["key"])
+        self.contacts.ensure(job)
+
+
+def _sale(job: Job) -> Sale:
+    return cast(Sale, job.command["body"])
+
+
+def _first_token(reference: Any) -> str:
+    return str(reference or "").split(" ", 1)[0]
+
+
+def _decimal(value: Any) -> Decimal | None:
+    return None if value is None else Decimal(str(value))

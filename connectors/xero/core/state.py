@@ -1,0 +1,105 @@
+"""What a lane holds in memory: jobs (one a record), documents (one a thing in Xero) and batches (one a call)."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from connectors.xero.calls import Call
+from schemas.letters import ErrorClass
+from schemas.types import Command, LedgerEntry, Tender
+
+
+class Step(StrEnum):
+    """The steps of a document's way, named as in the ledger's intentions."""
+
+    CONTACT = "contact"
+    ITEM = "item"
+    INVOICE = "invoice"
+    PAYMENT = "payment"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a document cannot go on, in a person's words."""
+
+    error_class: ErrorClass
+    code: str
+    message: str
+    hint: str
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """One command on its way. `offset` None once its record is finished (it then lives in the ledger as WAITING)."""
+
+    command: Command
+    key: bytes | None
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    offset: int | None
+    origin: int  # the record's offset, whatever has been committed since
+    home: str  # the ledger key that holds the command while it waits
+    contact_id: str | None = None
+    invoice_id: str | None = None
+    number: str = ""
+    due: Decimal | None = None
+    tenders: dict[str, Tender] = field(default_factory=dict)  # payments still open, by marker
+    refused: list[Refusal] = field(default_factory=list)
+    followers: deque[Job] = field(default_factory=deque)
+    new_contact: int = 0  # how often the contact's id turned out to be unknown to Xero
+    parked: bool = False
+    done: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Document:
+    """One document's next write. `natural` is what its element is found by in an answer; `element` its exact JSON."""
+
+    step: Step
+    key: str
+    natural: str
+    element: str
+    hash: str
+    version: datetime
+    jobs: list[Job]
+    entry: LedgerEntry | None
+    attempt: int = 1
+    not_before: float = 0.0
+    chained: bool = False  # its order already spent a call: others leave one for it
+    suspect: Refusal | None = None  # refused as if it were already there: looked up before it is believed
+    amount: Decimal | None = None
+    parts: dict[str, Any] = field(default_factory=dict)  # a contact's parsed document
+
+
+class Rest(StrEnum):
+    """Where a batch stands."""
+
+    INTENDING = "intending"  # its intention is on the way to the ledger
+    SENDING = "sending"  # its call is in flight
+    RESTING = "resting"  # waits for `again_at`
+
+
+@dataclass(eq=False, slots=True)
+class Batch:
+    """One call and its documents. Its bytes never change; `dirty` once Xero may have seen them."""
+
+    id: int
+    step: Step
+    documents: list[Document]
+    call: Call
+    kind: str  # the budget's kind: write, read_back, reference
+    lookup: bool = False
+    state: Rest = Rest.INTENDING
+    intended_at: float | None = None
+    first_sent: float | None = None
+    last_sent: float | None = None
+    token_id: str | None = None
+    dirty: bool = False
+    tries: int = 0
+    again_at: float = 0.0
+    started: float = 0.0

@@ -1,0 +1,200 @@
+"""What to do with a call that was not simply answered: wait, repeat its bytes, read back, split, or pause the lane.
+
+Guarantees: bytes that Xero may have seen are sent again only under their own key, with the token they went with, and
+only while Xero surely remembers the key; after that only a read-back decides; a 429 is nobody's failure.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from connectors.xero.calls import Answer, Doubt
+from connectors.xero.core.desk import Desk
+from connectors.xero.core.planner import Planner
+from connectors.xero.core.state import Batch, Document, Job, Refusal, Step
+from connectors.xero.outcomes import Course, whole_refusal
+
+_LONGEST = 30.0  # seconds between repeats: eight of them fit into the key's window
+_LONGEST_OUTAGE = 60.0
+_AFTER_500 = 2.0  # seconds after an answered 500 until its commit, if there was one, can be read
+_PACE = 120.0  # seconds: longer than the minute's window can make a call wait, or the spreading of a poor day
+_UPSERTS = (Step.CONTACT, Step.ITEM)
+
+
+class Flows(Protocol):
+    """What a refused document is handed to."""
+
+    def refused_alone(self, document: Document, refusal: Refusal, *, not_found: bool) -> None: ...
+
+
+class Troubles:
+    """The courses that are not READ."""
+
+    def __init__(self, desk: Desk, planner: Planner, flows: Flows) -> None:
+        self.desk = desk
+        self.planner = planner
+        self.flows = flows
+
+    def answered(self, batch: Batch, answer: Answer, course: Course) -> None:
+        """One call that has ended so."""
+        now, settings = self.desk.now.mono, self.desk.settings
+        match course:
+            case Course.KEPT_OUT if batch.dirty and batch.kind == "write":
+                # Its own token has ended, and another one may not repeat it: read back.
+                self._dissolve(batch, (batch.last_sent or now) + settings.deadline)
+            case Course.LIMITED:
+                _unsent(batch)
+                wait = max(self.planner.budget.may_send(now, batch.kind), 0.05)
+                self._rest(batch, now + wait, "Xero's call limit")
+            case Course.KEPT_OUT:
+                _unsent(batch)
+                detail = answer.detail or f"HTTP {answer.status}"
+                self._hold(settings.auth_retry, f"Xero does not let us in: {detail}")
+                self._rest(batch, self.planner.hold_until, self.planner.hold_reason)
+            case Course.NOT_SENT | Course.OFFLINE:
+                batch.dirty = batch.dirty or course is Course.OFFLINE
+                _unsent(batch)
+                self._offline(batch, answer)
+            case Course.UNCLEAR:
+                self._unclear(batch, answer)
+            case Course.LOOK:
+                self._forget(batch)
+                self._dissolve(batch, now + _AFTER_500 / settings.speed)
+            case _:
+                self._split(batch, answer)
+
+    # -- courses ------------------------------------------------------------------------------------------------
+
+    def _offline(self, batch: Batch, answer: Answer) -> None:
+        """Nobody answers: one call knocks, the others wait."""
+        now, settings = self.desk.now.mono, self.desk.settings
+        if answer.status == 0 and batch.dirty:
+            batch.tries += 1
+            if "read back" in answer.detail:  # its token is gone, so its key may be: look
+                self._dissolve(batch, (batch.last_sent or now) + settings.deadline)
+                return
+        self.planner.troubles += 1
+        wait = min(settings.outage_backoff * 2 ** min(self.planner.troubles - 1, 10), _LONGEST_OUTAGE)
+        self._hold(wait, f"Xero cannot be reached: {answer.detail or answer.status}", shorten=True)
+        if not self._over(batch, now + wait):
+            self._rest(batch, now + wait, self.planner.hold_reason)
+
+    def _unclear(self, batch: Batch, answer: Answer) -> None:
+        """Committed or not, nobody knows."""
+        now, settings = self.desk.now.mono, self.desk.settings
+        batch.dirty = True
+        batch.tries += 1
+        if answer.doubt is Doubt.TIMEOUT:
+            self.planner.shrunk(batch.step)
+        wait = min(settings.repeat_backoff * 2 ** min(batch.tries - 1, 10), _LONGEST)
+        if not self._over(batch, now + wait):
+            self._rest(batch, now + wait, "Xero's answer was lost; the call is repeated under its key")
+
+    def _over(self, batch: Batch, next_try: float) -> bool:
+        """Past the key's window nothing is repeated: the documents are read back. Reads may be repeated for ever."""
+        if batch.kind != "write" or not batch.dirty or batch.first_sent is None:
+            return False
+        if next_try <= batch.first_sent + self.desk.settings.key_window:
+            return False
+        self._dissolve(batch, (batch.last_sent or next_try) + self.desk.settings.deadline)
+        return True
+
+    def _split(self, batch: Batch, answer: Answer) -> None:
+        """One document spoils the request, which wrote nothing: halves under keys of their own, until it is alone."""
+        now = self.desk.now.mono
+        self._forget(batch)
+        if batch.kind == "reference":
+            self.planner.refresh.failed(_LONGEST_OUTAGE)
+        elif batch.lookup:
+            for document in batch.documents:
+                document.not_before = now + min(2.0**document.attempt, _LONGEST_OUTAGE)
+                document.attempt += 1
+                self.desk.lookups[batch.step].append(document)
+        elif batch.dirty:
+            self._dissolve(batch, (batch.last_sent or now) + self.desk.settings.deadline)
+        elif len(batch.documents) > 1:
+            middle = len(batch.documents) // 2
+            for half in (batch.documents[:middle], batch.documents[middle:]):
+                self.planner.form(batch.step, half)
+        else:
+            self._alone(batch.documents[0], answer)
+
+    def _alone(self, document: Document, answer: Answer) -> None:
+        not_found = answer.status == 404
+        if not_found and document.attempt == 1:  # a gateway's 404 passes: ask once more before it is believed
+            document.attempt += 1
+            document.chained = True
+            self.desk.ready[document.step].append(document)
+        else:
+            self.flows.refused_alone(document, whole_refusal(answer), not_found=not_found)
+
+    # -- ways out -----------------------------------------------------------------------------------------------
+
+    def _dissolve(self, batch: Batch, not_before: float) -> None:
+        """The key is over: what became of each document is read back; upserts simply send the newest again."""
+        self._forget(batch)
+        if batch.kind == "reference":
+            self.planner.refresh.failed(_AFTER_500)
+            return
+        for document in batch.documents:
+            self.unknown(document, not_before)
+
+    def unknown(self, document: Document, not_before: float) -> None:
+        """Nobody knows what became of this document."""
+        document.attempt += 1
+        document.suspect = None
+        document.not_before = max(document.not_before, not_before)
+        document.chained = True
+        queue = self.desk.ready if document.step in _UPSERTS else self.desk.lookups
+        queue[document.step].append(document)
+        self._park(document.jobs, "whether Xero has it is read back", not_before - self.desk.now.mono)
+
+    def _rest(self, batch: Batch, again_at: float, reason: str) -> None:
+        self.planner.rest(batch, again_at)
+        wait = again_at - self.desk.now.mono
+        for document in batch.documents:
+            document.chained = True
+            self._park(document.jobs, reason, max(wait, again_at - batch.started))
+
+    def _park(self, jobs: list[Job], reason: str, wait: float) -> None:
+        if wait > self.desk.settings.moment:
+            for job in jobs:
+                self.desk.park(job, reason, wait)
+
+    def _hold(self, wait: float, reason: str, *, shorten: bool = False) -> None:
+        until = self.desk.now.mono + wait
+        planner = self.planner
+        planner.hold_until = until if shorten else max(planner.hold_until, until)
+        planner.hold_reason = reason
+
+    def _forget(self, batch: Batch) -> None:
+        self.planner.batches.pop(batch.id, None)
+
+    def pause(self) -> tuple[float, str]:
+        """How long the whole lane waits from now, and why; 0 for what is only the pace of the minute."""
+        now = self.desk.now.mono
+        wait = self.planner.budget.may_send(now, "write")
+        if wait > _PACE:
+            return wait, "the calls of the day are used up"
+        return max(0.0, self.planner.hold_until - now), self.planner.hold_reason
+
+    def pause_is_long(self) -> None:
+        """The whole lane waits for more than a moment: everything in memory goes into the ledger as WAITING, and
+        reappears there for people to see; orders whose read-back is far off too."""
+        now, moment = self.desk.now.mono, self.desk.settings.moment
+        wait, reason = self.pause()
+        if wait > moment:
+            for job in list(self.desk.jobs.values()):
+                self.desk.park(job, reason, wait)
+        for queue in (*self.desk.lookups.values(), self.desk.ready[Step.CONTACT], self.desk.ready[Step.ITEM]):
+            for document in queue:
+                if document.not_before - now > moment:
+                    self._park(
+                        document.jobs, "an earlier call for it may still be under way", document.not_before - now
+                    )
+
+
+def _unsent(batch: Batch) -> None:
+    """Nothing of it has reached Xero yet: the key's window has not begun."""
+    if not batch.dirty:
+        batch.first_sent = None

@@ -1,0 +1,309 @@
+"""A lane's threads: one decides (the pure core), one commits, up to five call Xero. What the core says is done, no more.
+
+Guarantees: the take-over goes init_transactions, ledger, committed offset; the local copy changes only after a commit;
+after `close` returns, no call leaves and nothing is committed any more.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol, cast
+
+import structlog
+
+from connectors.xero.budget import Budget, Limits
+from connectors.xero.calls import Answer, Call
+from connectors.xero.core.events import (
+    Aborted,
+    Action,
+    Answered,
+    Close,
+    Committed,
+    Event,
+    Moment,
+    Pause,
+    Record,
+    Restored,
+    Resume,
+    Revoked,
+    Send,
+    Tick,
+    Transact,
+    Wake,
+)
+from connectors.xero.core.lane import Lane
+from connectors.xero.crash import crash_point
+from connectors.xero.errors import LaneLost, LaneRefused, TransactionAborted, XeroError
+from connectors.xero.ledger import LedgerStore
+from connectors.xero.log import LaneLog
+from connectors.xero.metrics import SinkMetrics
+from connectors.xero.settings import SinkSettings
+from schemas.codec import Codec
+from schemas.errors import SchemaError
+from schemas.types import Command
+
+logger = structlog.get_logger()
+_LONGEST_SLEEP = 1.0  # seconds a lane sleeps at most
+_GAUGES = 1.0  # seconds between looks at the gauges
+_ABORTED_WAIT = 0.2  # seconds before an aborted transaction is written again: a rebalance takes that long
+
+
+class Client(Protocol):
+    """connectors.xero.client.XeroClient, as the lane uses it."""
+
+    def call(self, call: Call, *, send_by: float | None = None, same_token: str | None = None) -> Answer: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Clock:
+    """`mono` must be the clock the client uses for its deadlines."""
+
+    mono: Callable[[], float] = time.monotonic
+    utc: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def now(self) -> Moment:
+        return Moment(self.mono(), self.utc())
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A record as the consumer read it."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A transaction is on the log."""
+
+    work: Transact
+    values: dict[str, bytes | None]
+    offset: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    error: Exception
+
+
+class LaneRunner:
+    """One life of a lane: `start`, feed `records`, `close`. `group` gives the consumer's metadata of the moment."""
+
+    def __init__(
+        self,
+        org: str,
+        settings: SinkSettings,
+        log: LaneLog,
+        codec: Codec,
+        client: Client,
+        limits: Limits,
+        clock: Clock,
+        metrics: SinkMetrics,
+        group: Callable[[], Any],
+    ) -> None:
+        self.org = org
+        self.failure: Exception | None = None
+        self.start_offset: int | None = None  # set once taken over: the consumer must read from here
+        self.full = False  # the core wants no more records
+        self._settings, self._log, self._codec, self._client = settings, log, codec, client
+        self._limits, self._clock, self._metrics, self._group = limits, clock, metrics, group
+        self._inbox: queue.SimpleQueue[Event | Incoming | _Done | _Lost] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._queued = 0
+        self._lock = threading.Lock()
+        self._calls = ThreadPoolExecutor(settings.workers, thread_name_prefix=f"xero-{org}")
+        self._commits = ThreadPoolExecutor(1, thread_name_prefix=f"commit-{org}")
+        self._thread = threading.Thread(target=self._run, name=f"lane-{org}", daemon=True)
+        self._gauges_at = 0.0
+
+    # -- for the consumer's thread ------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def feed(self, record: Incoming) -> None:
+        """Never blocks: whoever feeds looks at `hungry` first."""
+        with self._lock:
+            self._queued += 1
+        self._inbox.put(record)
+
+    @property
+    def hungry(self) -> bool:
+        """Whether it takes more records now."""
+        return self.start_offset is not None and not self.full and self._queued < self._settings.queue
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def close(self) -> bool:
+        """The lane is over; True if its threads have ended in time. Calls in flight end by their own deadline, unheard."""
+        self._closing.set()
+        self._inbox.put(Revoked())
+        self._thread.join(self._settings.close_timeout)
+        return not self._thread.is_alive()
+
+    # -- the lane's own thread ----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        store: LedgerStore | None = None
+        try:
+            self._metrics.state(self.org, "taking_over")
+            store = LedgerStore(self._settings.state_dir / f"{self.org}.sqlite3", self._codec)
+            core = self._take_over(store)
+            self._loop(core, store)
+            self._metrics.state(self.org, "closed")
+        except LaneRefused as error:
+            self.failure = error
+            self._metrics.state(self.org, "refused")
+            logger.error("lane_refused", org=self.org, error=str(error))
+        except Exception as error:
+            self.failure = error
+            self._metrics.state(self.org, "failed")
+            expected = isinstance(error, XeroError)
+            logger.error("lane_failed", org=self.org, error=str(error), exc_info=None if expected else error)
+        finally:
+            self._closing.set()
+            self._end(store)
+
+    def _take_over(self, store: LedgerStore) -> Lane:
+        began = self._clock.mono()
+        self._log.fence()
+        takeover = self._clock.mono()
+        read = self._log.restore(store, self._closing.is_set)
+        offset = self._log.committed()
+        budget = Budget(self._limits, self._clock.mono())
+        decode = cast(Callable[[bytes], Command], self._codec.decode)
+        core = Lane(self.org, self._settings.core, store, budget, uuid.uuid4().hex, decode, takeover)
+        self._do(core.handle(Restored(offset), self._clock.now()))
+        self.start_offset = offset
+        self._metrics.state(self.org, "running")
+        seconds = round(self._clock.mono() - began, 3)
+        logger.info("lane_taken_over", org=self.org, ledger_records=read, offset=offset, seconds=seconds)
+        return core
+
+    def _loop(self, core: Lane, store: LedgerStore) -> None:
+        self._wake_at = self._clock.mono()
+        while not core.closed:
+            event = self._next()
+            if isinstance(event, _Lost):
+                raise event.error
+            if isinstance(event, _Done):
+                store.apply(event.work, event.values, event.offset)
+                event = Committed(event.work.tx)
+            elif isinstance(event, Incoming):
+                with self._lock:
+                    self._queued -= 1
+                event = self._record(event)
+            self._wake_at = self._clock.mono() + _LONGEST_SLEEP
+            self._do(core.handle(event, self._clock.now()))
+            self._gauges(core, store)
+
+    def _next(self) -> Event | Incoming | _Done | _Lost:
+        if self._closing.is_set():
+            return Revoked()
+        try:
+            return self._inbox.get(timeout=max(0.0, self._wake_at - self._clock.mono()))
+        except queue.Empty:
+            return Tick()
+
+    def _record(self, record: Incoming) -> Record:
+        value, command, problem = record.value or b"", None, ""
+        try:
+            decoded = self._codec.decode(value)
+            if "command_id" in decoded and decoded["org"] == self.org:
+                command = cast(Command, decoded)
+            else:
+                problem = f"it is not a command of {self.org}"
+        except SchemaError as error:
+            problem = str(error)
+        return Record(record.offset, record.key, value, record.headers, command, problem)
+
+    def _do(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Transact():
+                    self._commits.submit(self._commit, action)
+                case Send():
+                    self._metrics.sent(self.org, action)
+                    self._calls.submit(self._call, action)
+                case Wake(at):
+                    self._wake_at = min(at, self._clock.mono() + _LONGEST_SLEEP)
+                case Pause():
+                    self.full = True
+                case Resume():
+                    self.full = False
+                case Close():
+                    return
+
+    def _gauges(self, core: Lane, store: LedgerStore) -> None:
+        now = self._clock.mono()
+        if now < self._gauges_at:
+            return
+        self._gauges_at = now + _GAUGES
+        snapshot = core.planner.budget.snapshot(now)
+        self._metrics.minute.labels(self.org).set(snapshot.minute_available)
+        if snapshot.day_remaining is not None:
+            self._metrics.day.labels(self.org).set(snapshot.day_remaining)
+        self._metrics.in_flight.labels(self.org).set(snapshot.in_flight)
+        self._metrics.intentions.labels(self.org).set(len(core.planner.batches))
+        self._metrics.orders.labels(self.org).set(len(core.desk.jobs))
+        self._metrics.waiting.labels(self.org).set(store.counts()["waiting"])
+        paused = core.troubles.pause()[0] > self._settings.core.moment
+        self._metrics.state(self.org, "paused" if paused else "running")
+
+    def _end(self, store: LedgerStore | None) -> None:
+        self._commits.shutdown(wait=True, cancel_futures=True)
+        self._calls.shutdown(wait=False, cancel_futures=True)
+        self._log.close()
+        self._client.close()
+        if store is not None:
+            store.close()
+
+    # -- other threads ------------------------------------------------------------------------------------------
+
+    def _commit(self, work: Transact) -> None:
+        if self._closing.is_set():
+            return
+        began = self._clock.mono()
+        try:
+            values, offset = self._log.transact(work, self._group())
+        except TransactionAborted as error:
+            logger.warning("transaction_aborted", org=self.org, error=str(error))
+            self._closing.wait(_ABORTED_WAIT)
+            self._inbox.put(Aborted(work.tx))
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it was, the lane cannot know what is on the log
+            self._inbox.put(_Lost(error if isinstance(error, XeroError) else LaneLost(f"{self.org}: {error!r}")))
+            return
+        crash_point("after_ledger")
+        self._metrics.committed(self.org, work, self._clock.mono() - began)
+        self._inbox.put(_Done(work, values, offset))
+
+    def _call(self, send: Send) -> None:
+        if self._closing.is_set():
+            return
+        if send.call.writes:
+            crash_point("before_send")
+            crash_point("after_send")
+        try:
+            answer = self._client.call(send.call, send_by=send.send_by, same_token=send.same_token)
+        except Exception as error:  # noqa: BLE001 - the client promises not to raise; if it does, nobody knows what was sent
+            self._inbox.put(_Lost(error))
+            return
+        if send.call.writes:
+            crash_point("after_answer")
+        self._metrics.answered(self.org, send.call, answer)
+        self._inbox.put(Answered(send.call_id, answer))

@@ -1,0 +1,227 @@
+"""A lane's Kafka: the fence, the ledger read to its end, the committed offset, and transactions of everything at once.
+
+Guarantees: after `fence` no former owner commits anything; a transaction is whole or not at all, and `transact` raises
+TransactionAborted only when it is certainly not; whatever is not certain raises LaneLost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from connectors.xero.core.events import Transact
+from connectors.xero.crash import crash_point
+from connectors.xero.errors import LaneLost, LaneRefused, TransactionAborted
+from connectors.xero.ledger import LedgerStore
+from connectors.xero.settings import SinkSettings
+from schemas import topics
+from schemas.codec import Codec
+
+_TIMEOUT = 30.0  # seconds for a broker's answer at the start
+_QUIET = 20.0  # seconds without a record before the end of the ledger: the broker is gone
+_READ = 2000  # records a poll while the ledger is read
+_GONE = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
+
+
+class LaneLog:
+    """One lane's life on the broker. `kafka`: librdkafka's bootstrap and security."""
+
+    def __init__(self, org: str, kafka: Mapping[str, Any], settings: SinkSettings, codec: Codec) -> None:
+        self.org = org
+        self._kafka = dict(kafka)
+        self._settings = settings
+        self._codec = codec
+        self._producer: Producer | None = None
+        self._last_offset: int | None = None
+
+    # -- take-over ----------------------------------------------------------------------------------------------
+
+    def fence(self) -> None:
+        """From here on no former owner of the organisation can commit."""
+        timeout = int(self._settings.transaction_timeout * 1000)
+        conf = {
+            "transactional.id": f"k2x-sink-{self.org}",
+            "transaction.timeout.ms": timeout,
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": 0,
+            "compression.type": "lz4",
+            "queue.buffering.max.kbytes": 32768,
+        }
+        self._producer = Producer({**conf, **self._kafka})
+        try:
+            self._producer.init_transactions(_TIMEOUT)
+        except KafkaException as error:
+            raise LaneLost(f"{self.org}: the broker did not open our transactions: {error}. Tried again.") from error
+
+    def restore(self, store: LedgerStore, stopped: Callable[[], bool]) -> int:
+        """Read the ledger topic to its end into `store`; how many records that were."""
+        topic = topics.ledger(self.org)
+        consumer = self._consumer()
+        try:
+            identity = self._identity(topic)
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_TIMEOUT)
+            start = store.resume_from(identity, low, high)
+            consumer.assign([TopicPartition(topic, 0, start)])
+            return _read_to_end(consumer, store, topic, stopped)
+        except KafkaException as error:
+            raise LaneLost(f"{self.org}: {topic} cannot be read: {error}. Tried again.") from error
+        finally:
+            consumer.close()
+
+    def committed(self) -> int:
+        """The next command to come: the committed offset, or the topic's beginning."""
+        partition = TopicPartition(topics.commands(self.org), 0)
+        consumer = self._consumer(self._settings.group_id)
+        try:
+            found = consumer.committed([partition], timeout=_TIMEOUT)[0]
+            low, _ = consumer.get_watermark_offsets(partition, timeout=_TIMEOUT)
+        except KafkaException as error:
+            raise LaneLost(f"{self.org}: no committed offset: {error}. Tried again.") from error
+        finally:
+            consumer.close()
+        return int(low) if found.offset == OFFSET_INVALID or found.offset < low else int(found.offset)
+
+    def _consumer(self, group: str | None = None) -> Consumer:
+        conf = {
+            "group.id": group or f"k2x-ledger-{self.org}",  # never joined: partitions are assigned by hand
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "queued.max.messages.kbytes": 16384,
+        }
+        return Consumer({**conf, **self._kafka})
+
+    def _identity(self, topic: str) -> str:
+        admin = AdminClient(self._kafka)
+        cluster = admin.list_topics(timeout=_TIMEOUT).cluster_id
+        described = admin.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT)[topic].result()
+        if len(described.partitions) != 1:
+            raise LaneRefused(
+                f"{topic} has {len(described.partitions)} partitions and must have 1: `k2x topics apply`."
+            )
+        return f"{cluster} {described.topic_id}"
+
+    # -- transactions -------------------------------------------------------------------------------------------
+
+    def transact(self, work: Transact, group: Any) -> tuple[dict[str, bytes | None], int | None]:
+        """Commit it. The entries' bytes, and the ledger's offset after them (None if it has none of them)."""
+        producer = self._producer
+        if producer is None:
+            raise LaneLost(f"{self.org}: the lane has no producer.")
+        values: dict[str, bytes | None] = {
+            key: None if entry is None else self._codec.encode("ledger", entry) for key, entry in work.entries.items()
+        }
+        self._last_offset = None
+        try:
+            producer.begin_transaction()
+            self._produce(producer, work, values)
+            if work.offset is not None:
+                position = TopicPartition(topics.commands(self.org), 0, work.offset)
+                self._retrying(lambda: producer.send_offsets_to_transaction([position], group, _TIMEOUT))
+            producer.flush(_TIMEOUT)  # delivery reports are served here, not by the commit
+            crash_point("before_commit")
+            self._retrying(lambda: producer.commit_transaction(_TIMEOUT))
+        except KafkaException as error:
+            self._failed(producer, error)
+        return values, None if self._last_offset is None else self._last_offset + 1
+
+    def _produce(self, producer: Producer, work: Transact, values: Mapping[str, bytes | None]) -> None:
+        ledger, dead = topics.ledger(self.org), topics.dead_letter(topics.commands(self.org))
+        for key, value in values.items():
+            self._send(producer, ledger, key.encode(), value, self._delivered)
+        for result in work.results:
+            self._send(producer, topics.RESULTS, result["key"].encode(), self._codec.encode("result", result))
+        for letter in work.letters:
+            self._send(producer, dead, letter.key, letter.value, headers=letter.headers)
+        for row in work.reference:
+            value = None
+            if row.document is not None:
+                fields = {"kind": row.kind, "code": row.code, "document": row.document, "snapshot": row.snapshot}
+                value = self._codec.encode("reference", {"org": self.org, **fields, "updated_at": row.at})
+            self._send(producer, topics.REFERENCE, f"{self.org}|{row.kind}|{row.code}".encode(), value)
+
+    def _send(
+        self,
+        producer: Producer,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        report: Any = None,
+        headers: Any = None,
+    ) -> None:
+        for _ in range(2):
+            try:
+                producer.produce(topic, value=value, key=key, headers=headers or [], on_delivery=report)
+                return
+            except BufferError:  # a large reference snapshot: let it drain
+                producer.flush(_TIMEOUT)
+        raise LaneLost(f"{self.org}: the producer's queue stayed full for {_TIMEOUT:.0f} s. Is Kafka up?")
+
+    def _delivered(self, error: Any, message: Message) -> None:
+        if error is None:
+            self._last_offset = max(self._last_offset or 0, message.offset() or 0)
+
+    def _retrying(self, call: Callable[[], Any]) -> None:
+        """Calls of a transaction may be repeated while librdkafka says so."""
+        end = time.monotonic() + self._settings.transaction_timeout
+        while True:
+            try:
+                call()
+                return
+            except KafkaException as error:
+                if not error.args[0].retriable() or time.monotonic() > end:
+                    raise
+
+    def _failed(self, producer: Producer, error: KafkaException) -> None:
+        problem = error.args[0]
+        if not problem.fatal() and problem.txn_requires_abort() and problem.code() not in _GONE:
+            try:
+                self._retrying(lambda: producer.abort_transaction(_TIMEOUT))
+            except KafkaException as worse:
+                raise LaneLost(f"{self.org}: a transaction cannot be ended: {worse}. Take over anew.") from worse
+            raise TransactionAborted(f"{self.org}: {problem.name()}: {problem.str()}. Written again.") from error
+        raise LaneLost(f"{self.org}: {problem.name()}: {problem.str()}. Take over anew.") from error
+
+    def close(self) -> None:
+        """Nothing of ours is sent any more."""
+        self._producer = None
+
+
+def _read_to_end(consumer: Consumer, store: LedgerStore, topic: str, stopped: Callable[[], bool]) -> int:
+    count, heard = 0, time.monotonic()
+    while not stopped():
+        messages = consumer.consume(_READ, 1.0)
+        if messages:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > _QUIET:
+            raise LaneLost(f"no end of {topic} within {_QUIET:.0f} s. Is Kafka up?")
+        ended, good = False, []
+        for message in messages:
+            if message.error() is None:
+                good.append(((message.key() or b"").decode(), message.value()))
+            elif message.error().code() == KafkaError._PARTITION_EOF:
+                ended = True
+            else:
+                raise KafkaException(message.error())
+        if good:
+            count += len(good)
+            position = consumer.position([TopicPartition(topic, 0)])[0].offset
+            store.load(good, position)
+        if ended:
+            return count
+    raise LaneLost(f"{topic}: stopped while it was read.")
