@@ -33,7 +33,8 @@ def _receiver(settings: Settings, bootstrap: str, worker: str) -> None:
     from connectors.kentico.receiver import Receiver, run_receiver
 
     process = wiring.receiver(settings)
-    deliverer = Deliverer(librdkafka(settings, bootstrap))
+    # A sender waits for this answer: 503 after ten seconds is kinder than after thirty.
+    deliverer = Deliverer(librdkafka(settings, bootstrap), timeout=10.0)
     receiver = Receiver(process, codec(settings), deliverer, _utc_now)
     _serve_metrics(settings, "receiver")
     _until_stopped(lambda stop: run_receiver(receiver, process, stop))
