@@ -5,6 +5,7 @@ Guarantee: each event ends as commands, a SUPPRESSED result, a REFUSED one with 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -82,3 +83,15 @@ class Aggregates:
             return self._refuse(source, subject, made.reason, made.step, now)
         self._metrics.event(self.agent, "command", subject.org)
         return [self._outputs.command(made, source)]
+
+
+def first_made(made: Iterable[Made]) -> Made:
+    """Of what several stores of an organisation make of one customer or product: the first that is not suppressed."""
+    suppressed: Suppressed | None = None
+    for one in made:
+        if not isinstance(one, Suppressed):
+            return one
+        suppressed = suppressed or one
+    if suppressed is None:
+        raise RuntimeError("an organisation that is ready has a flow for each of its stores")
+    return suppressed

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import faust
 import structlog
 
+from streams.metrics import Metrics
 from streams.outputs import Source
 from streams.parked import Parking
 from streams.settings import StreamsSettings, faust_broker, faust_credentials
@@ -68,9 +69,9 @@ class Batches:
         if not self._agent.parks:
             await self._agent.guard.batch(messages)
             return
-        for topic, partition in {(message.topic, message.partition) for message in messages}:
-            await self._parking.prepare(topic, [partition])
         async with self._parking.lock(self._agent.topics[0]):
+            for topic, partition in {(message.topic, message.partition) for message in messages}:
+                await self._parking.prepare(topic, [partition])
             await self._agent.guard.batch(messages)
 
 
@@ -88,7 +89,7 @@ def build_app(settings: StreamsSettings) -> Any:
         consumer_group_instance_id=settings.worker,
         consumer_auto_offset_reset="earliest",
         processing_guarantee="at_least_once",
-        datadir=str(settings.data_dir / settings.worker),
+        datadir=str(settings.data_dir),
         key_serializer="raw",
         value_serializer="raw",
         store="memory://",
@@ -103,7 +104,9 @@ def build_app(settings: StreamsSettings) -> Any:
     return app
 
 
-def add_agents(app: Any, settings: StreamsSettings, agents: Sequence[Agent], parking: Parking) -> list[Batches]:
+def add_agents(
+    app: Any, settings: StreamsSettings, agents: Sequence[Agent], parking: Parking, metrics: Metrics
+) -> list[Batches]:
     """Subscribe each agent to its topics, and let the parking follow the source partitions that this worker holds."""
     runs = []
     for agent in agents:
@@ -114,6 +117,7 @@ def add_agents(app: Any, settings: StreamsSettings, agents: Sequence[Agent], par
 
     @app.on_partitions_assigned.connect
     async def on_assigned(_app: Any, assigned: set[Any], **_: Any) -> None:
+        metrics.assigned.set(len(assigned))
         for tp in assigned:
             if tp.topic in sources:
                 await parking.prepare(tp.topic, [tp.partition])

@@ -11,7 +11,7 @@ from typing import cast
 
 from schemas.delivery import Record
 from schemas.types import CustomerChanged
-from streams.aggregates import Aggregates
+from streams.aggregates import Aggregates, first_made
 from streams.outputs import Source, Subject
 from streams.stores import Route
 
@@ -27,23 +27,25 @@ class Contacts(Aggregates):
             return self._unknown(source, _subject(change, None), change["site_name"], now)
         records: list[Record] = []
         for org in orgs:
-            route = self._stores.of_org(change["instance"], org)
-            if route is not None:
-                records += self._for(source, change, route, self._waits(source, route), now)
+            routes = self._stores.of_org(change["instance"], org)
+            records += self._for(source, change, routes, self._waits(source, routes[0]), now)
         return records
 
     def again(self, source: Source, org: str, now: datetime) -> list[Record]:
         change = cast(CustomerChanged, self._decode(source))
-        route = self._stores.of_org(change["instance"], org)
-        if route is None:
+        routes = self._stores.of_org(change["instance"], org)
+        if not routes:
             return self._unknown(source, _subject(change, None), change["site_name"], now)
-        return self._for(source, change, route, "" if route.flow else route.waits_for, now)
+        return self._for(source, change, routes, routes[0].waits_for, now)
 
-    def _for(self, source: Source, change: CustomerChanged, route: Route, why: str, now: datetime) -> list[Record]:
-        subject = _subject(change, route)
-        if why or route.flow is None:
-            return self._park(source, subject, route.org, why, now)
-        return self._records(source, subject, route.flow.contact(change, now), now)
+    def _for(
+        self, source: Source, change: CustomerChanged, routes: list[Route], why: str, now: datetime
+    ) -> list[Record]:
+        subject = _subject(change, routes[0])
+        if why:
+            return self._park(source, subject, routes[0].org, why, now)
+        made = first_made(route.flow.contact(change, now) for route in routes if route.flow is not None)
+        return self._records(source, subject, made, now)
 
 
 def _subject(change: CustomerChanged, route: Route | None) -> Subject:

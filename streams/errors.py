@@ -8,6 +8,7 @@ StreamsError
 └── StreamsTerminal      starting again does not help until a person changes something
     ├── MissingTopic     a topic that the worker needs does not exist
     ├── UnequalTopics    a topic and its parked topic differ in partitions
+    ├── PortTaken        the metrics' port is in use
     └── BadSecurity      a Kafka security setting that Faust's client cannot be given
 """
 
@@ -44,3 +45,7 @@ class UnequalTopics(StreamsTerminal):
 
 class BadSecurity(StreamsTerminal):
     """A Kafka security setting that Faust's client cannot be given."""
+
+
+class PortTaken(StreamsTerminal):
+    """The metrics cannot be served where the settings say."""

@@ -25,6 +25,7 @@ PARKED_AT = "x-parked-at"
 SOURCE_TOPIC = "x-source-topic"
 SOURCE_PARTITION = "x-source-partition"
 SOURCE_OFFSET = "x-source-offset"
+REPLAY_ID = "x-replay-id"  # set by a replay on the records it sends again
 _PARKED_HEADERS = {PARKED_ORG, PARKED_STORE, PARKED_REASON, PARKED_AT, SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET}
 
 
@@ -65,6 +66,12 @@ def header_list(headers: Any) -> Headers:
     ]
 
 
+def _header(source: Source, name: str) -> str | None:
+    return next(
+        (value.decode("utf-8", "replace") for found, value in header_list(source.headers) if found == name), None
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """Whom a result speaks of. `version` is the aggregate's, or where it could not be read, the time of refusal."""
@@ -91,12 +98,14 @@ class Outputs:
 
     def command(self, command: Command, source: Source) -> Record:
         """A command for its organisation's topic, with where it came from filled in."""
-        complete = {
+        complete: dict[str, Any] = {
             **command,
             "source_topic": source.topic,
             "source_partition": source.partition,
             "source_offset": source.offset,
         }
+        if source.headers:
+            complete["replay_id"] = _header(source, REPLAY_ID) or command["replay_id"]
         trace = command["traceparent"]
         headers = [("traceparent", trace.encode())] if trace else []
         topic = self._settings.commands(command["org"])

@@ -55,6 +55,8 @@ class Parking:
         self._shelves: dict[tuple[str, int], Shelf] = {}
         self._locks = {parked: asyncio.Lock() for parked in set(sources.values())}
         self._wake = asyncio.Event()
+        self._visiting = asyncio.Lock()
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="parked")
         self._consumer = Consumer(
             {
@@ -82,12 +84,14 @@ class Parking:
     async def prepare(self, source: str, partitions: Iterable[int]) -> None:
         """Know the shelves of these partitions before their records are handled."""
         parked = self._sources.get(source)
-        if parked is None or not _is_live(source, parked):
+        if parked is None or not _is_live(source, parked) or self._closed:
             return
         for partition in partitions:
             if (parked, partition) not in self._shelves:
                 shelf = await self._in_thread(partial(self._restore, parked, partition))
                 self._shelves.setdefault((parked, partition), shelf)
+                for org in shelf.waiting:
+                    self._gauge(parked, org)
                 self._wake.set()
 
     def must_park(self, source: str, partition: int, org: str) -> bool:
@@ -102,8 +106,11 @@ class Parking:
 
     def release(self, source: str, partitions: Iterable[int]) -> None:
         """These partitions are another worker's now."""
+        parked = self._sources.get(source, "")
         for partition in partitions:
-            self._shelves.pop((self._sources.get(source, ""), partition), None)
+            shelf = self._shelves.pop((parked, partition), None)
+            for org in shelf.waiting if shelf else ():
+                self._gauge(parked, org)
 
     def organisations_changed(self) -> None:
         """Look again at who can be fed."""
@@ -111,7 +118,7 @@ class Parking:
 
     def waiting(self, org: str) -> int:
         """How many parked records of `org` are known here."""
-        return sum(shelf.waiting[org].count for shelf in self._shelves.values() if org in shelf.waiting)
+        return sum(shelf.unfed(org) for shelf in self._shelves.values())
 
     # The feeder
 
@@ -123,16 +130,22 @@ class Parking:
                 await asyncio.wait_for(self._wake.wait(), self._check_every)
             self._wake.clear()
             for key in list(self._shelves):
-                await self._visit(key)
+                async with self._visiting:
+                    await self._visit(key)
 
     async def close(self) -> None:
-        await self._in_thread(self._consumer.close)
+        """Let the chunk under way be confirmed, then feed no more."""
+        self._closed = True
+        async with self._visiting:
+            await self._in_thread(self._consumer.close)
         self._thread.shutdown(wait=False)
 
     async def check_topics(self) -> None:
         """UnequalTopics where a source and its parked topic differ in partitions: a key would change its partition."""
         found = await self._in_thread(lambda: self._consumer.list_topics(timeout=30).topics)
         for source, parked in self._sources.items():
+            if not _is_live(source, parked):
+                continue
             for name in (source, parked):
                 if name not in found or found[name].error is not None:
                     raise MissingTopic(f"{name} does not exist. `k2x topics apply` creates it.")
@@ -145,7 +158,7 @@ class Parking:
 
     async def _visit(self, key: tuple[str, int]) -> None:
         shelf = self._shelves.get(key)
-        if shelf is None or key[0] not in self._feeds:
+        if shelf is None or key[0] not in self._feeds or self._closed:
             return
         ready = {org for org in shelf.waiting if self._ready(org)}
         try:
@@ -161,15 +174,13 @@ class Parking:
         await self._in_thread(lambda: self._consumer.assign([TopicPartition(shelf.topic, shelf.partition, start)]))
         for waiting in shelf.waiting.values():
             if waiting.first >= start:
-                waiting.count = 0  # they are counted again on the way
+                waiting.seen = 0  # they are counted again on the way
         position, fed, at_end = start, 0, False
         try:
             while not at_end and self._is_ours(shelf):
                 async with self._locks[shelf.topic]:
                     messages, position, at_end = await self._in_thread(partial(self._chunk, shelf, position))
-                    fed += await self._take(shelf, messages, ready)
-                    if not self._is_ours(shelf):
-                        return
+                    fed += await self._take(shelf, messages, ready, start)
                     self._advance(shelf, position, ready, at_end)
                     await self._in_thread(lambda: self._commit(shelf))
         finally:
@@ -178,7 +189,7 @@ class Parking:
             self._gauge(shelf.topic, org)
         log.info("parked_pass", topic=shelf.topic, partition=shelf.partition, fed=fed, waiting=sorted(shelf.waiting))
 
-    async def _take(self, shelf: Shelf, messages: list[Incoming], ready: set[str]) -> int:
+    async def _take(self, shelf: Shelf, messages: list[Incoming], ready: set[str], start: int) -> int:
         to_feed: list[tuple[Incoming, str]] = []
         for message in messages:
             original, org = unpark(message)
@@ -191,7 +202,9 @@ class Parking:
                 shelf.waiting.setdefault(org, Waiting(message.offset))
                 to_feed.append((original, org))
             else:
-                shelf.waiting.setdefault(org, Waiting(message.offset)).count += 1
+                waiting = shelf.waiting.setdefault(org, Waiting(message.offset))
+                if waiting.first >= start or message.offset >= shelf.frontier:
+                    waiting.seen += 1
         if to_feed:
             await self._feeds[shelf.topic](to_feed)
         return len(to_feed)
@@ -204,9 +217,11 @@ class Parking:
                 del shelf.waiting[org]
         if at_end:
             shelf.scanned = True
+            for waiting in shelf.waiting.values():
+                waiting.expected = 0
 
     def _is_ours(self, shelf: Shelf) -> bool:
-        return self._shelves.get((shelf.topic, shelf.partition)) is shelf
+        return self._shelves.get((shelf.topic, shelf.partition)) is shelf and not self._closed
 
     def _shelves_of(self, source: str, partition: int) -> list[Shelf]:
         """The shelf of a live partition; for a replay topic, whose partitions need not agree, all that we hold."""
@@ -217,8 +232,8 @@ class Parking:
         return [shelf for key, shelf in self._shelves.items() if key[0] == parked]
 
     def _gauge(self, parked: str, org: str) -> None:
-        waiting = (s.waiting[org].count for key, s in self._shelves.items() if key[0] == parked and org in s.waiting)
-        self._metrics.parked(parked, org, sum(waiting))
+        unfed = sum(shelf.unfed(org) for key, shelf in self._shelves.items() if key[0] == parked)
+        self._metrics.parked(parked, org, unfed)
 
     # In the thread
 

@@ -15,10 +15,12 @@ _METADATA_LIMIT = 4000
 
 @dataclass(slots=True)
 class Waiting:
-    """`first`: no unfed record of the organisation lies before it. `count`: those seen, for the gauge."""
+    """`first`: no unfed record of the organisation lies before it. For the gauge: `seen` records before the frontier,
+    and those `expected` behind it."""
 
     first: int
-    count: int = 0
+    seen: int = 0
+    expected: int = 0
 
 
 @dataclass(slots=True)
@@ -37,7 +39,12 @@ class Shelf:
 
     def expect(self, org: str) -> None:
         """A record of `org` is about to be parked at the end."""
-        self.waiting.setdefault(org, Waiting(self.frontier)).count += 1
+        self.waiting.setdefault(org, Waiting(self.frontier)).expected += 1
+
+    def unfed(self, org: str) -> int:
+        """How many records of `org` wait here, as far as is known."""
+        waiting = self.waiting.get(org)
+        return waiting.seen + waiting.expected if waiting else 0
 
     def is_fed(self, org: str, offset: int) -> bool:
         """Whether the record of `org` at `offset` was given back already."""
@@ -55,7 +62,7 @@ class Shelf:
 
     def metadata(self) -> str:
         """The state as commit metadata, so that a restart feeds nothing twice; empty where it would be too long."""
-        state = {"frontier": self.frontier, "waiting": {org: w.first for org, w in self.waiting.items()}}
+        state = {"frontier": self.frontier, "waiting": {org: [w.first, w.seen] for org, w in self.waiting.items()}}
         text = json.dumps(state, separators=(",", ":"))
         return text if len(text.encode()) <= _METADATA_LIMIT else ""
 
@@ -67,7 +74,7 @@ def restored(topic: str, partition: int, committed: int, metadata: str | None, e
         state = json.loads(metadata or "{}")
         if state:
             frontier = int(state["frontier"])
-            waiting = {str(org): Waiting(int(first)) for org, first in state["waiting"].items()}
+            waiting = {str(org): Waiting(int(first), int(seen)) for org, (first, seen) in state["waiting"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         frontier, waiting = committed, {}
     return Shelf(topic, partition, frontier, scanned=frontier >= end, waiting=waiting)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeVar
 
 import structlog
 
 from schemas.letters import ErrorClass, Reason
-from schemas.types import RulesVersion
+from schemas.types import CustomerChanged, Order, ProductChanged, Result, RulesVersion, WriteBack
 from streams.errors import NotUsable
-from streams.flow import Compiler, StoreFlow
+from streams.flow import Compiler, Made, Refused, StoreFlow, Suppressed
 from streams.metrics import Metrics
 from streams.reference_copy import Rows
 from streams.settings import StreamsSettings
@@ -32,6 +33,33 @@ class Route:
     org: str
     flow: StoreFlow | None
     waits_for: str = ""
+
+
+class NoRules:
+    """The flow of a store that its organisation's rules leave out: nothing waits for it, a person must add it."""
+
+    def __init__(self, org: str, store: str, version: int, fault: str) -> None:
+        self._reason = Reason(
+            ErrorClass.MAPPING,
+            "no_rules",
+            f"{store}: rules version {version} of {org} cannot be used for it: {fault}",
+            f"Mend stores.{store} in the rules of {org}, publish them with k2x rules apply, then redrive this letter.",
+            org=org,
+            store=store,
+        )
+
+    def order(self, order: Order, now: datetime) -> Made:
+        key = f"{order['instance']}|{order['order']['OrderID']}"
+        return Refused(replace(self._reason, natural_key=key), "route")
+
+    def contact(self, change: CustomerChanged, now: datetime) -> Made:
+        return Suppressed("no_rules", self._reason.message)
+
+    def item(self, change: ProductChanged, now: datetime) -> Made:
+        return Suppressed("no_rules", self._reason.message)
+
+    def writeback(self, result: Result, now: datetime) -> WriteBack | None:
+        return None
 
 
 class Stores:
@@ -64,10 +92,10 @@ class Stores:
     def named(self, store: str | None) -> Route | None:
         return self._routes.get(store) if store else None
 
-    def of_org(self, instance: str, org: str) -> Route | None:
-        """A store by which `instance` feeds `org`: customers and products are an organisation's, not a store's."""
+    def of_org(self, instance: str, org: str) -> list[Route]:
+        """The stores by which `instance` feeds `org`: customers and products are an organisation's, not a store's."""
         own = sorted(store for store, feeds in self._settings.stores_of(instance).items() if feeds == org)
-        return self._routes[own[0]] if own else None
+        return [self._routes[store] for store in own]
 
     def ready(self, org: str) -> bool:
         """Whether parked records of `org` can go on. One that is no longer configured can: it will be refused."""
@@ -107,21 +135,37 @@ class Stores:
         if rows is None or rules is None:
             self._put_routes(org, {}, _missing(org, reference=rows is None, rules=rules is None))
             return
-        try:
-            flows = self._compiler.compile(org, own, rows, rules)
-        except NotUsable as error:
-            if self.ready(org):  # flows of the version before are in use: orders go on by them
-                log.error(
-                    "rules_not_usable", org=org, version=rules["version"], error=str(error), kept="the version before"
-                )
-                return
-            log.error(
-                "rules_not_usable", org=org, version=rules["version"], error=str(error), kept="none: orders are parked"
-            )
-            self._put_routes(org, {}, f"{org}: rules version {rules['version']} cannot be used: {error}")
+        flows, faults = self._flows(org, own, rows, rules)
+        for store, fault in faults.items():
+            log.error("rules_not_usable", org=org, store=store, version=rules["version"], error=fault)
+        if len(faults) == len(own):
+            if not self.ready(org):  # else the flows of the version before stay in use: orders go on by them
+                first = next(iter(faults.values()))
+                self._put_routes(org, {}, f"{org}: rules version {rules['version']} cannot be used: {first}")
             return
         log.info("organisation_ready", org=org, rules_version=rules["version"], rows=len(rows), stores=own)
-        self._put_routes(org, dict(flows), "")
+        refusing = {store: NoRules(org, store, rules["version"], fault) for store, fault in faults.items()}
+        self._put_routes(org, {**flows, **refusing}, "")
+
+    def _flows(
+        self, org: str, own: list[str], rows: Rows, rules: RulesVersion
+    ) -> tuple[dict[str, StoreFlow], dict[str, str]]:
+        """The flows of the stores that have usable rules, and what is wrong with the others'."""
+        flows: dict[str, StoreFlow] = {}
+        faults: dict[str, str] = {}
+        for stores in ([own], [[store] for store in own]):  # all at once; one by one only if that fails
+            flows, faults = {}, {}
+            for some in stores:
+                try:
+                    flows.update(self._compiler.compile(org, some, rows, rules))
+                except NotUsable as error:
+                    faults |= dict.fromkeys(some, str(error))
+                except Exception as error:  # one organisation's odd row must not stop the others
+                    log.exception("compile_failed", org=org, stores=some)
+                    faults |= dict.fromkeys(some, f"{type(error).__name__}: {error}")
+            if not faults:
+                break
+        return flows, faults
 
     def _put_routes(self, org: str, flows: dict[str, StoreFlow], waits_for: str) -> None:
         routes = dict(self._routes)

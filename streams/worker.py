@@ -25,6 +25,7 @@ from schemas.ids import CommittedIds
 from streams.app import Agent, Batches, add_agents, build_app
 from streams.compacted import Follower
 from streams.contacts import Contacts
+from streams.errors import PortTaken
 from streams.flow import Compiler
 from streams.guard import Clock, Delivery, Guard
 from streams.items import Items
@@ -37,6 +38,7 @@ from streams.results import Results
 from streams.rules_copy import RulesCopy
 from streams.settings import StreamsSettings
 from streams.stores import Stores
+from streams.workflow import WorkflowCompiler
 
 log = structlog.get_logger("k2x.streams")
 
@@ -49,10 +51,10 @@ def utc_now() -> datetime:
 
 
 def run_worker(
-    settings: StreamsSettings, compiler: Compiler, codec: Codec | None = None, clock: Clock = utc_now
+    settings: StreamsSettings, codec: Codec | None = None, clock: Clock = utc_now, compiler: Compiler | None = None
 ) -> None:
     """Run until SIGTERM or SIGINT. Raises what made it stop otherwise: a StreamsError, NotDelivered, or a bug."""
-    Worker(settings, compiler, codec or Codec(CommittedIds()), clock).run()
+    Worker(settings, compiler or WorkflowCompiler(), codec or Codec(CommittedIds()), clock).run()
 
 
 class Worker:
@@ -85,11 +87,12 @@ class Worker:
 
     def run(self) -> None:
         quiet_libraries()
+        self._settings.data_dir.mkdir(parents=True, exist_ok=True)
         self._serve_metrics()
         try:
             self._catch_up()
             self._loop.run_until_complete(self._parking.check_topics())
-            self._batches = add_agents(self._app, self._settings, self._agents(), self._parking)
+            self._batches = add_agents(self._app, self._settings, self._agents(), self._parking, self._metrics)
             self._stores.on_change(self._organisations_changed)
             self._run_faust()
         finally:
@@ -171,7 +174,13 @@ class Worker:
     def _serve_metrics(self) -> None:
         settings = self._settings
         if settings.metrics_port is not None:
-            server, _ = start_http_server(settings.metrics_port, settings.metrics_host, self._metrics.registry)
+            try:
+                server, _ = start_http_server(settings.metrics_port, settings.metrics_host, self._metrics.registry)
+            except OSError as error:
+                raise PortTaken(
+                    f"metrics cannot be served at {settings.metrics_host}:{settings.metrics_port}: {error.strerror}. "
+                    "Does another worker run here? Set ports.metrics.streams to another port, or to 0 for a free one."
+                ) from error
             log.info("metrics_served", host=settings.metrics_host, port=server.server_port)
 
 

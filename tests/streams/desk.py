@@ -59,7 +59,7 @@ class Desk:
         base = {
             "kafka": self.kafka,
             "stores": STORES,
-            "data_dir": str(self._folder),
+            "data_dir": str(self._folder / "faust"),
             "topic_prefix": self.prefix,
             "backlog_check_s": 2.0,
         }
@@ -71,6 +71,10 @@ class Desk:
         self._deliverer.deliver_now(
             [Record(self.prefix + topic, k.encode(), self.codec.encode(schema, v), pairs) for k, v in values]
         )
+
+    def deliver(self, records: list[Record]) -> None:
+        """Records as they are."""
+        self._deliverer.deliver_now(records)
 
     def send_bytes(self, topic: str, key: bytes, value: bytes) -> None:
         self._deliverer.deliver_now([Record(self.prefix + topic, key, value)])

@@ -70,6 +70,7 @@ class NotedFlow:
                 "rules_version": self._rules["version"],
                 "body": None,
                 "findings": [f"accounts {','.join(self._accounts)}"],
+                "replay_id": None,
                 "traceparent": aggregate["traceparent"],
             },
         )

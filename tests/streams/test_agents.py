@@ -37,7 +37,7 @@ def test_guard_costs_one_order_only(shared_desk: Desk) -> None:
 
 def test_command_says_where_it_came_from(shared_desk: Desk) -> None:
     order = samples.order(111) | {"traceparent": "00-1-2-01"}
-    shared_desk.orders([order])
+    shared_desk.send(topics.ORDERS, "order", [("emea|111", order)], **{"x-replay-id": "r1"})
     shared_desk.until(UK, lambda found: any(c["order_id"] == "111" for c in found))
     message = next(m for m in shared_desk.read(UK) if m.key() == b"emea|111")
     command = shared_desk.codec.decode(message.value())
@@ -45,7 +45,7 @@ def test_command_says_where_it_came_from(shared_desk: Desk) -> None:
     source = next(m for m in shared_desk.read(topics.ORDERS) if m.key() == b"emea|111")
     assert (command["source_partition"], command["source_offset"]) == (source.partition(), source.offset())
     assert command["traceparent"] == headers(message)["traceparent"] == "00-1-2-01"
-    assert command["version"] == order["version"]
+    assert (command["version"], command["replay_id"]) == (order["version"], "r1")
 
 
 def test_unpaid_refused_and_unknown_store_each_end_somewhere(shared_desk: Desk) -> None:

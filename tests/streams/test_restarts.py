@@ -66,6 +66,20 @@ def test_undelivered_outputs_stop_the_worker_and_confirm_nothing(desk: Desk) -> 
     assert {c["order_id"] for c in found} == {str(n) for n in range(20)}
 
 
+def test_a_feed_that_is_not_delivered_stops_the_worker_too(desk: Desk) -> None:
+    desk.create_topics(without=(topics.commands("de"),))
+    with desk.worker(delivery_timeout_s=3) as worker:
+        desk.orders([samples.order(n, site="GoatDE") for n in range(20)])
+        desk.until(topics.PARKED, lambda found: len(found) == 20)
+        desk.make_ready("de")
+        assert worker.wait(60) == 1
+        assert "NotDelivered" in desk.log()
+    desk.create_topic(topics.commands("de"))
+    with desk.worker():
+        found = desk.until(topics.commands("de"), lambda found: len(found) >= 20)
+    assert {c["order_id"] for c in found} == {str(n) for n in range(20)}
+
+
 def test_missing_topics_and_unequal_partitions_are_told(desk: Desk) -> None:
     desk.create_topics(without=(topics.PARKED,))
     with desk.worker() as worker:

@@ -25,7 +25,8 @@ def test_an_unscanned_shelf_may_hold_anybodys() -> None:
     shelf = Shelf("t", 0, frontier=5, scanned=True)
     shelf.expect("uk")
     assert shelf.holds("uk")
-    assert (shelf.waiting["uk"].first, shelf.committed) == (5, 5)
+    shelf.expect("uk")
+    assert (shelf.waiting["uk"].first, shelf.committed, shelf.unfed("uk"), shelf.unfed("de")) == (5, 5, 2, 0)
 
 
 @given(
@@ -33,7 +34,7 @@ def test_an_unscanned_shelf_may_hold_anybodys() -> None:
     st.dictionaries(st.from_regex(r"[a-z0-9-]{1,40}", fullmatch=True), st.integers(0, 10**9), max_size=200),
 )
 def test_state_survives_as_commit_metadata_or_costs_repeats_only(frontier: int, waiting: dict[str, int]) -> None:
-    shelf = Shelf("t", 1, frontier, True, {org: Waiting(min(first, frontier)) for org, first in waiting.items()})
+    shelf = Shelf("t", 1, frontier, True, {org: Waiting(min(first, frontier), 2) for org, first in waiting.items()})
     text = shelf.metadata()
     assert len(text.encode()) <= 4096
     again = restored("t", 1, shelf.committed, text, end=frontier)
@@ -41,12 +42,21 @@ def test_state_survives_as_commit_metadata_or_costs_repeats_only(frontier: int, 
         for offset in (0, shelf.committed, frontier - 1, frontier, frontier + 1):
             if again.is_fed(org, offset):
                 assert shelf.is_fed(org, offset)  # never thought to be fed when it was not
+            assert not text or again.unfed(org) == shelf.unfed(org)
             if text:
                 assert again.is_fed(org, offset) == shelf.is_fed(org, offset)
 
 
 def test_foreign_metadata_is_done_without() -> None:
-    for text in (None, "", "{", "[]", '{"frontier": "x", "waiting": {}}', '{"frontier": 3}'):
+    for text in (
+        None,
+        "",
+        "{",
+        "[]",
+        '{"frontier": "x", "waiting": {}}',
+        '{"frontier": 3}',
+        '{"frontier": 3, "waiting": {"uk": 1}}',
+    ):
         shelf = restored("t", 0, 7, text, end=9)
         assert (shelf.frontier, shelf.waiting, shelf.scanned) == (7, {}, False)
     assert restored("t", 0, 9, None, end=9).scanned

@@ -1,6 +1,6 @@
 """A streams worker as a process of its own, for tests that kill it: `python -m tests.streams.worker_process JSON`.
 
-JSON holds StreamsSettings; `compiler` "noted" takes the fake flow, anything else the real one.
+JSON holds StreamsSettings; `noted` false takes the real flow instead of the fake one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from tests.streams.fakes import NotedCompiler
 def main() -> int:
     given = json.loads(sys.argv[1])
     given["data_dir"] = Path(given["data_dir"])
-    run_worker(StreamsSettings(**given), NotedCompiler())
+    compiler = NotedCompiler() if given.pop("noted", True) else None
+    run_worker(StreamsSettings(**given), compiler=compiler)
     return 0
 
 
