@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -60,6 +61,26 @@ def _streams(settings: Settings, bootstrap: str, worker: str) -> None:
     )
 
 
+def _sink(settings: Settings, bootstrap: str, worker: str) -> None:
+    from connectors.xero.sink import Sink
+    from k2x.xero_access import XeroAccess
+
+    kafka, values = librdkafka(settings, bootstrap), codec(settings)
+    access = XeroAccess(settings, kafka, values)
+    for org in settings.organisations:
+        access.check(org)  # a missing secret is said at the start, not when the first order comes
+    sink = Sink(wiring.sink(settings, worker), kafka, values, access.client, lambda org: wiring.limits(settings, org))
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    _serve_metrics(settings, "sink")
+    access.start()
+    try:
+        sink.run(stop)
+    finally:
+        access.stop()
+
+
 def _writeback(settings: Settings, bootstrap: str, worker: str) -> None:
     from connectors.kentico.writeback import run_writeback
 
@@ -104,5 +125,6 @@ _RUNNERS: dict[str, Callable[[Settings, str, str], None]] = {
     "receiver": _receiver,
     "reader": _reader,
     "streams": _streams,
+    "sink": _sink,
     "writeback": _writeback,
 }

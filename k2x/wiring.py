@@ -13,6 +13,8 @@ from connectors.kentico.settings import (
     RestSettings,
     WritebackSettings,
 )
+from connectors.xero.budget import Limits
+from connectors.xero.settings import CoreSettings, SinkSettings
 from k2x.secrets import secret
 from k2x.settings import Instance, Settings
 from streams.settings import StreamsSettings
@@ -39,6 +41,30 @@ def streams(settings: Settings, kafka: Mapping[str, Any], worker: str) -> Stream
         worker=worker,
         metrics_host=settings.ports.host,
         metrics_port=settings.ports.metrics.get("streams", 0),
+    )
+
+
+def sink(settings: Settings, worker: str) -> SinkSettings:
+    """`worker` names the directory of local ledger copies, which may be lost at any time."""
+    given, budget = settings.xero.sink, settings.xero.budget
+    return SinkSettings(
+        state_dir=settings.data_dir / "sink" / worker,
+        session_timeout=given.session_timeout_s,
+        core=CoreSettings(
+            batch=given.batch, intention_lapse=given.intention_lapse_s, deadline=given.deadline_s, speed=budget.speed
+        ),
+    )
+
+
+def limits(settings: Settings, org: str) -> Limits:
+    """Xero's limits for an organisation: its own, else everybody's. KeyError for one that is not configured."""
+    budget = settings.organisations[org].budget or settings.xero.budget
+    return Limits(
+        minute=budget.minute,
+        day=budget.day,
+        concurrent=budget.concurrent,
+        day_reserve=budget.day_reserve,
+        speed=budget.speed,
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from connectors.xero.auth import CustomConnection, Identity, IdentitySettings, Tokens
@@ -35,6 +36,10 @@ class XeroAccess:
         organisation = self._organisation(org)
         api = ClientSettings(api_url=self._settings.xero.api_url, tenant_id=organisation.tenant_id)
         return XeroClient(api, self._tokens(org, organisation))
+
+    def check(self, org: str) -> None:
+        """Raise what `client` would raise, without making one."""
+        self._tokens(org, self._organisation(org))
 
     def start(self) -> None:
         """Keep the app's token fresh in the background, if any organisation needs it."""
@@ -73,7 +78,12 @@ class XeroAccess:
             return self.app_tokens()
         name = organisation.client_secret_env or ""
         value = secret(name, self._env, f"organisations.{org}.client_secret_env").get_secret_value()
-        return CustomConnection(self._identity(organisation.client_id or "", value))
+        return CustomConnection(self._identity(organisation.client_id or "", value), clock=self._clock())
+
+    def _clock(self) -> Callable[[], float]:
+        """Seconds, as fast as the sandbox's clock runs: its tokens end by it."""
+        speed, begun = self._settings.xero.budget.speed, time.monotonic()
+        return time.monotonic if speed == 1.0 else lambda: begun + (time.monotonic() - begun) * speed
 
     def _app_secret(self, app: XeroApp) -> str | None:
         if app.client_secret_env is None:
