@@ -1,7 +1,7 @@
 """Executes the order flow that the rules document lists: each step an operator, bound to its pure function. Pure.
 
-Guarantee: what is not in the document does not run, and equal arguments give equal outcomes: the agents, replay, dry run
-and the preview all call `run`.
+Guarantee: what is not in the document does not run, and equal arguments give equal outcomes: the agents, replay, dry
+run and the preview all call `run`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from streams.transform import (
     write_back,
     zones,
 )
+from streams.transform.classes import fold
 from streams.transform.context import Compiled, Draft, Store
 from streams.transform.errors import Refuse, Suppress
 
@@ -48,7 +49,7 @@ _EVENTS_LIMIT = 100
 
 @dataclass(frozen=True, slots=True)
 class StepTrace:
-    """What one step did: `outcome` is done, suppressed, refused or command; `shows` what it gave, as JSON-ready data."""
+    """What one step did: `outcome` done, suppressed, refused or command; `shows` what it gave, JSON-ready."""
 
     name: str
     use: str
@@ -125,7 +126,8 @@ def compile_store(rules: RulesDocument, reference: OrgReference, *, store: str, 
     zone = zones.named(own.time_zone) if own.time_zone else zones.zone_of(reference.time_zone)
     if zone is None:
         raise NotUsable(
-            f"{reference.name} has the time zone {reference.time_zone!r}, which is not known: set stores.{store}.time_zone"
+            f"{reference.name} has the time zone {reference.time_zone!r}, which is not known: "
+            f"set stores.{store}.time_zone"
         )
     tax_types = reference.tax_rates
     scope = own.out_of_scope_tax or next((n for n in _OUT_OF_SCOPE if n in tax_types and tax_types[n].active), None)
@@ -143,7 +145,7 @@ def compile_store(rules: RulesDocument, reference: OrgReference, *, store: str, 
         steps=tuple(_bind(step) for step in rules.workflow if step.enabled),
         lock=reference.lock_date,
         sku_prefixes=tuple(sorted(ends, key=lambda pair: -len(pair[0]))),
-        class_accounts={name.strip().casefold(): code for name, code in own.accounts.tax_class.items()},
+        class_accounts={fold(name): code for name, code in own.accounts.tax_class.items()},
         rules_have_dates=any(rule.from_ or rule.to for rule in own.tax),
         out_of_scope=scope,
         tracking=tuple({"Name": name, "Option": option} for name, option in own.tracking.items()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from streams.rules.reference import Account
+from streams.transform.classes import names_of
 from streams.transform.context import Draft, Line, Store
 from streams.transform.errors import unmapped
 
@@ -93,9 +94,9 @@ def _look_up(store: Store, sku: str, department: str | None, line: Line) -> tupl
                 return code, f'accounts.sku."{prefix}*"'
     if department and department in rules.department:
         return rules.department[department], f'accounts.department."{department}"'
-    for name in (line.class_name, line.class_code):
-        if name and name.strip().casefold() in store.class_accounts:
-            return store.class_accounts[name.strip().casefold()], f'accounts.tax_class."{name}"'
+    for name in names_of(line):
+        if name in store.class_accounts:
+            return store.class_accounts[name], f'accounts.tax_class."{line.class_name}"'
     item = store.reference.items.get(item_code(sku)) if sku else None
     if item is not None and item.sales_account:
         return item.sales_account, f"the sales account of item {item.code}"

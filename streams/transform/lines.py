@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
 
 from schemas.types import NamedAmount, OrderItem
-from streams.transform import xero_math
+from streams.transform import classes, xero_math
 from streams.transform.context import Draft, Line
-from streams.transform.errors import invalid
+from streams.transform.errors import Refuse, invalid
 from streams.transform.money import FOUR, ONE, UNITS, XERO_DECIMALS, ZERO, rounded, shares, text
 
 DESCRIPTION_LIMIT = 4000  # xero.md §4.3
+_LINES_SHOWN = 3
 _LEAST_ROUNDING = 5  # minor units that are always allowed
 _CENT = UNITS[XERO_DECIMALS]
 _NO_GUID = "00000000-0000-0000-0000-000000000000"  # StoreApi's null
@@ -29,8 +30,9 @@ def lines(draft: Draft) -> None:
     shipping = _shipping_line(draft)
     if shipping is not None:
         found.append(shipping)
+    classes.complete(draft, found)
     net = sum((line.net for line in found), ZERO)
-    draft.inclusive = _inclusive(draft, net)
+    draft.inclusive = _inclusive(draft, found, net)
     difference = draft.total - net - (ZERO if draft.inclusive else draft.total_tax)
     if difference and abs(difference) <= allowed_rounding(draft, len(found)):
         found.append(_rounding_line(draft, difference))
@@ -207,14 +209,38 @@ def _shipping_line(draft: Draft) -> Line | None:
     )
 
 
-def _inclusive(draft: Draft, net: Decimal) -> bool:
+def _inclusive(draft: Draft, found: list[Line], net: Decimal) -> bool:
     """Whether prices contain the tax: the rule, the site's setting, else the reading by which the sums fit better."""
     rule, setting = draft.store.rules.line_amounts, draft.order["prices_include_tax"]
     if rule != "auto":
         return rule == "inclusive"
     if setting is not None:
         return setting
-    return abs(draft.total - net) < abs(draft.total - net - draft.total_tax)
+    contained, added = abs(draft.total - net), abs(draft.total - net - draft.total_tax)
+    if min(contained, added) > allowed_rounding(draft, len(found)):
+        draft.lines = found
+        raise unbalanced(draft, net if contained < added else net + draft.total_tax, inclusive=contained < added)
+    return contained < added
+
+
+def unbalanced(draft: Draft, made: Decimal, *, inclusive: bool) -> Refuse:
+    """The lines make another sum than the order's: both sums, and how far a rounding line could have gone."""
+    shown = [f"{line.name} {line.net}" for line in draft.lines[:_LINES_SHOWN]]
+    if len(draft.lines) > _LINES_SHOWN:
+        shown.append(f"{len(draft.lines) - _LINES_SHOWN} more")
+    other = made + (draft.total_tax if inclusive else -draft.total_tax)
+    mode = "prices with tax" if inclusive else f"and tax {draft.total_tax}"
+    hint = "Correct the order's sums in Kentico: its items, OrderDiscounts, OrderTotalShipping, OrderTotalTax."
+    if other == draft.total and draft.total_tax:
+        without = "do not " if inclusive else ""
+        hint = f"The sums fit if prices {without}include tax: check prices_include_tax in k2x.yaml."
+    return invalid(
+        "unbalanced",
+        f"{draft.who}: the lines ({', '.join(shown)}; {mode}) make {draft.amount(made)}, but OrderTotalPrice is "
+        f"{draft.amount(draft.total)}; the difference of {draft.amount(draft.total - made)} is more than rounding "
+        f"({draft.amount(allowed_rounding(draft, len(draft.lines)))})",
+        hint,
+    )
 
 
 def _rounding_line(draft: Draft, difference: Decimal) -> Line:

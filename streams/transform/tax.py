@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from streams.transform import tax_type, xero_math
+from streams.transform.classes import fold, names_of
 from streams.transform.context import Draft, Line
 from streams.transform.errors import Refuse, invalid, unmapped
 from streams.transform.money import HUNDRED, ONE, ZERO, rounded, text
@@ -30,7 +31,6 @@ class Group:
 def tax(draft: Draft) -> None:
     """Each line's rate, tax, TaxType, and TaxAmount where Xero would compute another."""
     charged = [line for line in draft.lines if line.kind != "rounding"]
-    _complete_classes(draft, charged)
     groups = _grouped(draft, charged)
     for group in groups:
         _derive_rates(draft, group)
@@ -46,44 +46,6 @@ def tolerance(draft: Draft, lines: int) -> Decimal:
     return draft.unit * (_HALF * lines + ONE)
 
 
-def _complete_classes(draft: Draft, lines: Sequence[Line]) -> None:
-    """What a sender leaves out: shipping's class (only its id is a column of the option), and rates of a migration."""
-    if draft.order["dialect"] == "XBYK" and draft.total_tax and not any(line.rate for line in lines):
-        for line in lines:  # orders migrated to Xperience by Kentico have zero rates beside a real tax (kentico.md §1)
-            line.rate = None
-    shipping = lines[-1] if lines and lines[-1].kind == "shipping" else None
-    if shipping is None or (shipping.class_name and shipping.rate is not None):
-        return
-    twin = _same_class(draft, shipping, lines)
-    if twin is not None:
-        shipping.class_name, shipping.class_code = twin.class_name, twin.class_code
-        shipping.rate = twin.rate if shipping.rate is None else shipping.rate
-    elif not shipping.class_name:
-        shipping.class_name = draft.store.rules.shipping_tax_class
-
-
-def _same_class(draft: Draft, shipping: Line, lines: Sequence[Line]) -> Line | None:
-    option = draft.order["shipping"]
-    class_id = option["ShippingOptionTaxClassID"] if option else None
-    wanted = shipping.class_name or (None if class_id is not None else draft.store.rules.shipping_tax_class)
-    for line in lines:
-        if line.item is None:
-            continue
-        if class_id is not None and line.item["SKUTaxClassID"] == class_id and line.class_name:
-            return line
-        if wanted and _key(wanted) in _keys(line):
-            return line
-    return None
-
-
-def _key(name: str) -> str:
-    return name.strip().casefold()
-
-
-def _keys(line: Line) -> tuple[str, ...]:
-    return tuple(_key(name) for name in (line.class_name, line.class_code) if name)
-
-
 def _grouped(draft: Draft, lines: Sequence[Line]) -> list[Group]:
     """The lines under the sums of OrderTaxSummary; what it does not name carries no tax (Kentico records no zero)."""
     groups = _summary(draft, len(lines))
@@ -92,7 +54,7 @@ def _grouped(draft: Draft, lines: Sequence[Line]) -> list[Group]:
     zero: dict[str, Group] = {}
     left: list[Line] = []
     for line in lines:
-        group = next((groups[key] for key in _keys(line) if key in groups), None)
+        group = next((groups[key] for key in names_of(line) if key in groups), None)
         if group is not None:
             group.lines.append(line)
         else:
@@ -121,7 +83,7 @@ def _summary(draft: Draft, lines: int) -> dict[str, Group]:
     groups: dict[str, Group] = {}
     for entry in draft.order["order"]["OrderTaxSummary"]:
         if entry["value"]:
-            group = groups.setdefault(_key(entry["name"]), Group(entry["name"].strip(), ZERO))
+            group = groups.setdefault(fold(entry["name"]), Group(entry["name"].strip(), ZERO))
             group.charged += entry["value"]
     if not groups:
         return groups

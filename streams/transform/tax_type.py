@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from streams.rules.model import TaxRule
 from streams.rules.reference import TaxRate
+from streams.transform.classes import fold, names_of
 from streams.transform.context import Draft, Line
 from streams.transform.errors import unmapped
 from streams.transform.money import ZERO, text
@@ -114,8 +115,7 @@ def _out_of_scope(draft: Draft) -> str:
 def _same_class(rule: TaxRule, line: Line) -> bool:
     if rule.class_ is None:
         return True
-    wanted = rule.class_.strip().casefold()
-    return any(name and name.strip().casefold() == wanted for name in (line.class_name, line.class_code))
+    return fold(rule.class_) in names_of(line)
 
 
 def _fits(

@@ -1,4 +1,4 @@
-"""What Xero would refuse, found before it is sent (DESIGN §3.5): each refusal names field, value, candidates, remedy. Pure."""
+"""What Xero would refuse, found before it is sent (DESIGN §3.5): names field, value, candidates, remedy."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from schemas.letters import ErrorClass
 from streams.transform import payment, xero_math
 from streams.transform.context import Draft, Line
 from streams.transform.errors import Refuse, invalid, unmapped
-from streams.transform.lines import allowed_rounding
+from streams.transform.lines import unbalanced
 from streams.transform.money import ZERO
 
 _LARGEST = Decimal("9999999999.99")  # LineAmount
-_LINES_SHOWN = 3
 
 
 def currency(draft: Draft) -> None:
@@ -40,14 +39,13 @@ def accounts(draft: Draft) -> None:
         else:
             continue
         store = draft.store
-        sales = [
-            a.label for a in dict.fromkeys(store.reference.accounts.values()) if a.is_revenue and a.status == "ACTIVE"
-        ]
+        every = dict.fromkeys(store.reference.accounts.values())  # they stand there by code and by id
+        sales = [one.label for one in every if one.is_revenue and one.status == "ACTIVE"]
         raise unmapped(
             code,
             f"{draft.who}: {line.name}: account {line.account_code} (from {line.account_rule}) {problem} in "
             f"{store.reference.name}",
-            f"Change {line.account_rule} under {store.key} in the rules; revenue accounts are {', '.join(sales) or 'none'}.",
+            f"Change {line.account_rule} under {store.key} in the rules; there are {', '.join(sales) or 'none'}.",
         )
 
 
@@ -138,7 +136,7 @@ def lengths(draft: Draft) -> None:
 
 
 def totals(draft: Draft) -> None:
-    """Computes what Xero will compute, from what is sent: Total and TotalTax must be the order's, to the cent."""
+    """Computes what Xero will compute of what is sent: Total and TotalTax must be the order's, to the cent."""
     rates = draft.store.reference.tax_rates
     made = []
     for line in draft.lines:
@@ -149,11 +147,11 @@ def totals(draft: Draft) -> None:
         made.append((amount, xero_math.line_tax(amount, percent, draft.inclusive) if sent is None else sent))
     total, tax = xero_math.totals(made, draft.inclusive)
     if total != draft.total:
-        raise _unbalanced(draft, total)
+        raise unbalanced(draft, total, inclusive=draft.inclusive)
     if tax != draft.total_tax:
         raise invalid(
             "total_tax_differs",
-            f"{draft.who}: Xero would compute {draft.amount(tax)} of tax, the order has {draft.amount(draft.total_tax)}",
+            f"{draft.who}: Xero would compute {tax} of tax, the order has {draft.amount(draft.total_tax)}",
             "Correct the order's tax in Kentico, or the tax rules.",
         )
     if not payment.paid_in_full(draft) and draft.payments:
@@ -162,22 +160,3 @@ def totals(draft: Draft) -> None:
             f"{draft.who}: the payments do not sum to {draft.amount(draft.total)}",
             "Correct OrderOtherPayments in Kentico.",
         )
-
-
-def _unbalanced(draft: Draft, made: Decimal) -> Refuse:
-    """Both sums, and how far a rounding line could have gone."""
-    shown = [f"{line.name} {line.net}" for line in draft.lines[:_LINES_SHOWN]]
-    if len(draft.lines) > _LINES_SHOWN:
-        shown.append(f"{len(draft.lines) - _LINES_SHOWN} more")
-    other = made + (draft.total_tax if draft.inclusive else -draft.total_tax)
-    mode = "prices with tax" if draft.inclusive else f"and tax {draft.total_tax}"
-    hint = "Correct the order's sums in Kentico: items, OrderDiscounts, OrderTotalShipping, OrderTotalTax, OrderTotalPrice."
-    if other == draft.total and draft.total_tax:
-        hint = f"The sums fit if prices {'do not ' if draft.inclusive else ''}include tax: check prices_include_tax in k2x.yaml."
-    return invalid(
-        "unbalanced",
-        f"{draft.who}: the lines ({', '.join(shown)}; {mode}) make {draft.amount(made)}, but OrderTotalPrice is "
-        f"{draft.amount(draft.total)}; the difference of {draft.amount(draft.total - made)} is more than rounding "
-        f"({draft.amount(allowed_rounding(draft, len(draft.lines)))})",
-        hint,
-    )
