@@ -1,4 +1,4 @@
-"""A lane's threads: one decides (the pure core), one commits, up to five call Xero. What the core says is done, no more.
+"""A lane's threads: one decides (the pure core), one commits, up to five call Xero. What the core says, no more.
 
 Guarantees: the take-over goes init_transactions, ledger, committed offset; the local copy changes only after a commit;
 after `close` returns, no call leaves and nothing is committed any more.
@@ -149,7 +149,7 @@ class LaneRunner:
         return self._thread.is_alive()
 
     def close(self) -> bool:
-        """The lane is over; True if its threads have ended in time. Calls in flight end by their own deadline, unheard."""
+        """The lane is over; True if its thread has ended in time. Calls in flight end by their own deadline, unheard."""
         self._closing.set()
         self._inbox.put(Revoked())
         self._thread.join(self._settings.close_timeout)

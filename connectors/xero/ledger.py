@@ -120,8 +120,8 @@ class LedgerStore:
         waits = entry["state"] == "WAITING" and entry["command"] is not None
         retry = _micros(entry["retry_at"] or entry["updated_at"]) if waits else None
         db.execute(
-            "INSERT INTO ledger(key, kind, number, retry_at, value) VALUES(?, ?, ?, ?, ?) "
-            "ON CONFLICT(key) DO UPDATE SET kind = excluded.kind, number = excluded.number, retry_at = excluded.retry_at, value = excluded.value",
+            "INSERT INTO ledger(key, kind, number, retry_at, value) VALUES(?, ?, ?, ?, ?) ON CONFLICT(key) DO UPDATE "
+            "SET kind = excluded.kind, number = excluded.number, retry_at = excluded.retry_at, value = excluded.value",
             (key, entry["kind"], entry["number"], retry, value),
         )
 

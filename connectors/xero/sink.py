@@ -63,12 +63,12 @@ class Sink:
         self._metrics = metrics or SinkMetrics()
         self._pattern = pattern
         self._seats: dict[str, _Seat] = {}
-        self._consumer: Consumer | None = None
+        self._metadata: Any = None
         self.ready = threading.Event()  # the consumer has subscribed
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`; then every lane is closed and the group is left."""
-        consumer = self._consumer = Consumer(self._conf(), logger=None)
+        consumer = Consumer(self._conf())
         consumer.subscribe([self._pattern], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
         self.ready.set()
         try:
@@ -79,8 +79,8 @@ class Sink:
         finally:
             for org in list(self._seats):
                 self._close(org)
+            self._metadata = None
             consumer.close()
-            self._consumer = None
 
     def lanes(self) -> dict[str, str]:
         """Every assigned organisation and what its lane does, for a status page."""
@@ -137,6 +137,8 @@ class Sink:
 
     def _tend(self, consumer: Consumer) -> None:
         """Open what should run, reopen what failed, and let records flow only where they are wanted."""
+        if self._seats:
+            self._metadata = consumer.consumer_group_metadata()
         for org, seat in list(self._seats.items()):
             if seat.refused:
                 continue
@@ -204,10 +206,11 @@ class Sink:
         seat.lane.feed(Incoming(offset, message.key(), message.value(), headers))
 
     def _group(self) -> Any:
-        consumer = self._consumer
-        if consumer is None:
+        """Read by the lanes' threads; asked of the consumer in its own thread only, where no poll can hold it up."""
+        metadata = self._metadata
+        if metadata is None:
             raise LaneRefused("the sink is stopping")
-        return consumer.consumer_group_metadata()
+        return metadata
 
 
 def _describe(seat: _Seat) -> str:

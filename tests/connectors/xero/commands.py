@@ -1,0 +1,135 @@
+"""Commands as the streams make them, for the sandbox's UK organisation: small, valid, and different by number."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from schemas.types import Command, Contact, Item, Sale, Tender
+
+T0 = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+STRIPE, GIFT = "092", "855"
+
+
+def tender(amount: str, ordinal: int = 1, account: str = STRIPE, reference: str = "ch_1") -> Tender:
+    return {
+        "ordinal": ordinal,
+        "account_code": account,
+        "account_id": "",
+        "amount": amount,
+        "date": "2026-11-20",
+        "currency_rate": None,
+        "bank_amount": None,
+        "reference": reference,
+    }
+
+
+def contact(customer: int = 1, name: str | None = None, email: str | None = None, **changes: Any) -> Contact:
+    name = name or f"Customer {customer}"
+    document = {"ContactNumber": f"WC{customer}", "Name": name}
+    if email:
+        document["EmailAddress"] = email
+    made: Contact = {
+        "key": f"shop|C{customer}",
+        "number": f"WC{customer}",
+        "name": name,
+        "email": email,
+        "document": json.dumps(document),
+        "match_email": True,
+        "hash": f"h-{name}-{email}",
+        "only_if_known": False,
+        "version": None,
+    }
+    return {**made, **changes}  # type: ignore[typeddict-item]
+
+
+def sale(
+    order: int,
+    *,
+    customer: int | None = None,
+    org: str = "uk",
+    version: int = 0,
+    total: str = "120.00",
+    tax: str = "20.00",
+    payments: list[Tender] | None = None,
+    who: Contact | None = None,
+    account: str = "200",
+    received_at: datetime = T0,
+    **changes: Any,
+) -> Command:
+    """An order of one inclusive line at 20 %; `version` in seconds after T0, `changes` to the Sale."""
+    who = who or contact(customer or order)
+    line = {
+        "Description": "Boots",
+        "Quantity": 1,
+        "UnitAmount": float(total),
+        "AccountCode": account,
+        "TaxType": "OUTPUT2",
+    }
+    invoice = {
+        "Type": "ACCREC",
+        "Status": "AUTHORISED",
+        "Reference": str(order),
+        "Date": "2026-11-20",
+        "DueDate": "2026-11-20",
+        "CurrencyCode": "GBP",
+        "LineAmountTypes": "Inclusive",
+        "LineItems": [line],
+    }
+    body: Sale = {
+        "number": f"W-{order}",
+        "invoice": json.dumps(invoice),
+        "currency": "GBP",
+        "date": "2026-11-20",
+        "total": total,
+        "total_tax": tax,
+        "money_hash": f"m-{total}-{tax}",
+        "contact": who,
+        "payments": [tender(total)] if payments is None else payments,
+        "items": [],
+        "on_other_money": "HOLD",
+    }
+    body = {**body, **changes}  # type: ignore[typeddict-item]
+    return envelope("SALE", f"shop|{order}", body, org=org, order=str(order), version=version, received_at=received_at)
+
+
+def contact_command(who: Contact, *, org: str = "uk", version: int = 0) -> Command:
+    return envelope("CONTACT", who["key"], who, org=org, version=version)
+
+
+def item_command(code: str, price: str = "9.99", *, org: str = "uk", version: int = 0, known: bool = False) -> Command:
+    body: Item = {
+        "code": code,
+        "document": f'{{"Code": "{code}", "Name": "Thing", "SalesDetails": {{"UnitPrice": {price}}}}}',
+        "hash": f"i-{price}",
+        "only_if_known": known,
+        "version": None,
+    }
+    return envelope("ITEM", code, body, org=org, version=version)
+
+
+def envelope(
+    kind: Any, key: str, body: Any, *, org: str, order: str | None = None, version: int = 0, received_at: datetime = T0
+) -> Command:
+    at = T0 + timedelta(seconds=version)
+    return {
+        "command_id": f"{key}@{version}",
+        "org": org,
+        "instance": "shop",
+        "store": "shop/web",
+        "order_id": order,
+        "kind": kind,
+        "key": key,
+        "version": at,
+        "observed_at": at,
+        "received_at": received_at,
+        "rules_version": 1,
+        "body": body,
+        "findings": [],
+        "source_topic": "kentico.orders.v1",
+        "source_partition": 0,
+        "source_offset": 0,
+        "replay_id": None,
+        "traceparent": None,
+    }
