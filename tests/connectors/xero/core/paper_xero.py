@@ -1,0 +1,164 @@
+"""A Xero on paper for the core's tests: unique numbers, paying, idempotency keys, commit-then-lose. No HTTP, no clock.
+
+Written from reference/xero.md, not from the sink. The whole sandbox judges elsewhere; this one is for thousands of runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from connectors.xero.calls import Answer, Call, Doubt
+
+KEY_LIFE = 360.0  # seconds, from the first call
+ZERO = "00000000-0000-0000-0000-000000000000"
+HEADERS = {"x-minlimit-remaining": "59", "x-daylimit-remaining": "4000"}
+
+
+@dataclass
+class PaperXero:
+    """Books of one organisation. `lock_tax` fails invoices whose account code is in `bad_accounts`."""
+
+    contacts: dict[str, dict[str, Any]] = field(default_factory=dict)  # by id
+    invoices: dict[str, dict[str, Any]] = field(default_factory=dict)  # by id
+    payments: list[dict[str, Any]] = field(default_factory=list)
+    items: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bad_accounts: set[str] = field(default_factory=set)
+    keys: dict[str, tuple[float, str, Answer]] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+    executed: int = 0
+    _ids: int = 0
+
+    def do(self, call: Call, now: float) -> Answer:
+        """Carry out one request, under its idempotency key."""
+        self.calls.append(call)
+        print_ = hashlib.sha256(repr((call.method, call.path, call.query, call.body)).encode()).hexdigest()
+        if call.writes and call.idempotency_key:
+            kept = self.keys.get(call.idempotency_key)
+            if kept is not None and now - kept[0] < KEY_LIFE:
+                if kept[1] != print_:
+                    text = f"Idempotency Key: {call.idempotency_key} is used with a different request."
+                    return Answer(400, HEADERS, {"Message": text}, detail=text, token_id="t")
+                return kept[2]
+        answer = self._execute(call)
+        if call.writes and call.idempotency_key:
+            self.keys[call.idempotency_key] = (now, print_, answer)
+        return answer
+
+    def keep_500(self, call: Call, now: float, execute: bool) -> Answer:
+        """A 500 before or after the commit; Xero keeps it under the key either way."""
+        if execute and self.keys.get(call.idempotency_key or "") is None:
+            self.do(call, now)
+        else:
+            self.calls.append(call)
+        answer = Answer(500, HEADERS, None, Doubt.SERVER_ERROR if call.writes else None, token_id="t")
+        if call.writes and call.idempotency_key:
+            print_ = hashlib.sha256(repr((call.method, call.path, call.query, call.body)).encode()).hexdigest()
+            self.keys[call.idempotency_key] = (now, print_, answer)
+        return answer
+
+    def _execute(self, call: Call) -> Answer:
+        self.executed += 1
+        rows = json.loads(call.body, parse_float=Decimal)[call.path] if call.body else []
+        query = dict(call.query)
+        match call.method, call.path:
+            case "GET", "Contacts" if "IDs" in query:
+                ids = query["IDs"].split(",")
+                return _ok("Contacts", [self.contacts[i] for i in ids if i in self.contacts])
+            case "GET", "Contacts":
+                return _ok("Contacts", list(self.contacts.values()))
+            case "GET", "Invoices" if "IDs" in query:
+                ids = query["IDs"].split(",")
+                return _ok("Invoices", [self.show(self.invoices[i]) for i in ids if i in self.invoices])
+            case "GET", "Invoices":
+                numbers = query["InvoiceNumbers"].split(",")
+                return _ok("Invoices", [self.show(i) for i in self.invoices.values() if i["InvoiceNumber"] in numbers])
+            case "GET", "Organisation":
+                return _ok("Organisations", [{"OrganisationID": "o", "Name": "Paper", "BaseCurrency": "GBP"}])
+            case "GET", path:
+                return _ok(path, [])
+            case "POST", "Contacts":
+                return _ok("Contacts", [self._contact(row) for row in rows])
+            case "POST", "Items":
+                return _ok("Items", [self._item(row) for row in rows])
+            case "PUT", "Invoices":
+                if any(row["Contact"]["ContactID"] not in self.contacts for row in rows):
+                    return Answer(404, HEADERS, None, token_id="t")
+                return _ok("Invoices", [self._invoice(row) for row in rows])
+            case "PUT", "Payments":
+                return _ok("Payments", [self._payment(row) for row in rows])
+        raise AssertionError(f"no {call.method} {call.path}")
+
+    def _contact(self, row: dict[str, Any]) -> dict[str, Any]:
+        found = self.contacts.get(row.get("ContactID", "")) or next(
+            (c for c in self.contacts.values() if row.get("ContactNumber") and c.get("ContactNumber") == row["ContactNumber"]),
+            None,
+        )
+        name = row.get("Name")
+        if name and any(c["Name"].casefold() == name.casefold() and c is not found for c in self.contacts.values()):
+            text = f"The contact name {name} is already assigned to another contact. The contact name must be unique."
+            return _bad({**row, "ContactID": ZERO}, text, "HasValidationErrors")
+        if found is None:
+            found = {"ContactID": self._id("c"), "ContactStatus": "ACTIVE", "Name": name}
+            self.contacts[found["ContactID"]] = found
+        persons = row.get("ContactPersons", [])
+        found.update({k: v for k, v in row.items() if v is not None})
+        found["ContactPersons"] = persons  # those not sent are deleted
+        return {**found, "HasValidationErrors": False, "StatusAttributeString": "OK"}
+
+    def _item(self, row: dict[str, Any]) -> dict[str, Any]:
+        found = self.items.setdefault(row["Code"], {"ItemID": self._id("item")})
+        found.update(row)
+        return dict(found)
+
+    def _invoice(self, row: dict[str, Any]) -> dict[str, Any]:
+        if any(i["InvoiceNumber"] == row["InvoiceNumber"] for i in self.invoices.values()):
+            return _bad({**row, "InvoiceID": ZERO}, "Invoice # must be unique.", "HasErrors")
+        code = row["LineItems"][0]["AccountCode"]
+        if code in self.bad_accounts:
+            return _bad(
+                {**row, "InvoiceID": ZERO}, f"Account code '{code}' is not a valid code for this document.", "HasErrors"
+            )
+        total = sum((Decimal(str(x["UnitAmount"])) * x["Quantity"] for x in row["LineItems"]), Decimal(0))
+        tax = (total - total / Decimal("1.2")).quantize(Decimal("0.01"))
+        made = {**row, "InvoiceID": self._id("i"), "Total": total.quantize(Decimal("0.01")), "TotalTax": tax}
+        self.invoices[made["InvoiceID"]] = made
+        return {**self.show(made), "StatusAttributeString": "OK", "HasErrors": False}
+
+    def show(self, invoice: dict[str, Any]) -> dict[str, Any]:
+        """An invoice as a GET shows it."""
+        mine = [p for p in self.payments if p["Invoice"]["InvoiceID"] == invoice["InvoiceID"]]
+        due = invoice["Total"] - sum((p["Amount"] for p in mine), Decimal(0))
+        status = invoice["Status"]
+        if status == "AUTHORISED" and due == 0:
+            status = "PAID"
+        return {**invoice, "Payments": mine, "AmountDue": due, "Status": status}
+
+    def _payment(self, row: dict[str, Any]) -> dict[str, Any]:
+        invoice = self.invoices.get(row["Invoice"]["InvoiceID"])
+        amount = Decimal(str(row["Amount"]))
+        if invoice is None or invoice["Status"] != "AUTHORISED":
+            return _bad(row, "Payments can only be made against Authorised documents", "HasValidationErrors")
+        if amount > self.show(invoice)["AmountDue"]:
+            text = "Payment amount exceeds the amount outstanding on this document"
+            return _bad(row, text, "HasValidationErrors")
+        made = {**row, "PaymentID": self._id("p"), "Amount": amount, "Status": "AUTHORISED"}
+        self.payments.append(made)
+        shown = {k: v for k, v in self.show(invoice).items() if k != "Payments"}
+        return {**made, "Invoice": shown, "HasValidationErrors": False}
+
+    def _id(self, kind: str) -> str:
+        self._ids += 1
+        return f"{kind}-{self._ids}"
+
+
+def _ok(collection: str, rows: list[dict[str, Any]]) -> Answer:
+    body = {"Status": "OK", "DateTimeUTC": "/Date(1789269364440)/", collection: list(reversed(rows))}  # order is unproven
+    return Answer(200, HEADERS, body, token_id="t", elapsed=0.2)
+
+
+def _bad(row: dict[str, Any], text: str, flag: str) -> dict[str, Any]:
+    return {**row, flag: True, "StatusAttributeString": "ERROR", "ValidationErrors": [{"Message": text}]}
