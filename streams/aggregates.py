@@ -82,7 +82,8 @@ class Aggregates:
         if isinstance(made, Refused):
             return self._refuse(source, subject, made.reason, made.step, now)
         self._metrics.event(self.agent, "command", subject.org)
-        return [self._outputs.command(made, source)]
+        commands = made if isinstance(made, tuple) else (made,)
+        return [self._outputs.command(command, source) for command in commands]
 
 
 def first_made(made: Iterable[Made]) -> Made:

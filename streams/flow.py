@@ -31,7 +31,8 @@ class Refused:
     step: str
 
 
-Made = Command | Suppressed | Refused
+Made = Command | tuple[Command, ...] | Suppressed | Refused
+"""Several commands are for one topic, in their order: items to create, then the sale."""
 
 
 class StoreFlow(Protocol):

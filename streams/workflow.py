@@ -24,6 +24,7 @@ from streams.rules.model import RulesDocument, Step
 from streams.rules.operators import TriggerWith
 from streams.rules.reference import OrgReference, build
 from streams.transform import (
+    command,
     contact,
     customer,
     dates,
@@ -59,9 +60,13 @@ class StepTrace:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an order. `findings`: what was left out or noticed on the way, also of one that was refused."""
+    """What became of an order. `findings`: what was left out or noticed on the way, also of one that was refused.
 
-    made: Made
+    `items`: commands for items that the rules say to create, for the same topic, before the sale.
+    """
+
+    made: Command | Suppressed | Refused
+    items: tuple[Command, ...] = ()
     findings: tuple[str, ...] = ()
     trace: tuple[StepTrace, ...] = ()
 
@@ -180,19 +185,24 @@ def run(order: Order, store: Store, now: datetime, *, trace: bool = False) -> Ou
                 outcome = "done" if draft.command is None else "command"
                 steps.append(StepTrace(step.name, step.use, outcome, _shown(draft, step)))
             if draft.command is not None:
-                return Outcome(draft.command, tuple(draft.findings), tuple(steps))
+                return Outcome(draft.command, _new_items(draft), tuple(draft.findings), tuple(steps))
     except Suppress as stop:
         if trace:
             steps.append(StepTrace(step.name, step.use, "suppressed", {"code": stop.code, "message": stop.message}))
-        return Outcome(Suppressed(stop.code, stop.message), tuple(draft.findings), tuple(steps))
+        return Outcome(Suppressed(stop.code, stop.message), (), tuple(draft.findings), tuple(steps))
     except Refuse as stop:
         if trace:
             shows = {"code": stop.code, "message": stop.message, "hint": stop.hint}
             steps.append(StepTrace(step.name, step.use, "refused", shows))
         reason = stop.reason(org=store.org, store=store.name, natural_key=draft.key)
-        return Outcome(Refused(reason, name), tuple(draft.findings), tuple(steps))
+        return Outcome(Refused(reason, name), (), tuple(draft.findings), tuple(steps))
     why = Suppressed("workflow_without_post", f"{draft.who}: the workflow has no step that posts")
-    return Outcome(why, tuple(draft.findings), tuple(steps))
+    return Outcome(why, (), tuple(draft.findings), tuple(steps))
+
+
+def _new_items(draft: Draft) -> tuple[Command, ...]:
+    store = draft.store
+    return tuple(command.envelope(draft.order, store, "ITEM", item["code"], item) for item in draft.new_items)
 
 
 _SHOWN: Mapping[str, tuple[str, ...]] = {
@@ -236,7 +246,10 @@ class Workflow:
         self._writes_back = any(step.use == "write_back.columns" for step in store.steps)
 
     def order(self, order: Order, now: datetime) -> Made:
-        return run(order, self.store, now).made
+        outcome = run(order, self.store, now)
+        if outcome.items and not isinstance(outcome.made, Suppressed | Refused):
+            return (*outcome.items, outcome.made)
+        return outcome.made
 
     def contact(self, change: CustomerChanged, now: datetime) -> Made:
         key = f"{change['instance']}|{change['customer']['CustomerID']}"

@@ -97,7 +97,7 @@ def _of_store(store: Store) -> Contact:
         number = f"{store.contact_prefix}S-{store.site}"[:50]
         document = {"ContactNumber": number, "Name": name}
         key = f"{store.instance}|S-{store.site}"
-        found = store.memo["contact"] = _contact(key, number, name, None, document, False, False, None)
+        found = store.remember("contact", _contact(key, number, name, None, document, False, False, None))
     return cast(Contact, found)
 
 

@@ -10,12 +10,13 @@ from decimal import Decimal
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from schemas.types import Command, Contact, Order, OrderItem, Tender
+from schemas.types import Command, Contact, Item, Order, OrderItem, Tender
 from streams.rules.model import StoreRules
 from streams.rules.reference import Account, OrgReference
 from streams.transform.money import UNITS, ZERO
 
 LineKind = Literal["item", "shipping", "rounding"]
+_MEMO_LIMIT = 20_000  # a shop has some thousand SKUs and a few hundred ways to be taxed; 20,000 take about 5 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,13 @@ class Store:
     def key(self) -> str:
         """How rules of this store are found in the file."""
         return f"stores.{self.name}"
+
+    def remember(self, key: Any, value: Any) -> Any:
+        """Keep the answer of a pure look-up in `memo`, which is emptied when it grows beyond a large shop's."""
+        if len(self.memo) >= _MEMO_LIMIT:
+            self.memo.clear()
+        self.memo[key] = value
+        return value
 
 
 @dataclass(slots=True)
@@ -108,6 +116,7 @@ class Draft:
     contact: Contact | None = None
     payments: list[Tender] = field(default_factory=list)
     items: list[str] = field(default_factory=list)
+    new_items: list[Item] = field(default_factory=list)
     command: Command | None = None
 
     @property

@@ -45,7 +45,11 @@ def currency(draft: Draft) -> None:
     decimals = row["CurrencyRoundTo"] if row is not None else _DECIMALS.get(draft.currency, XERO_DECIMALS)
     draft.decimals = max(0, min(decimals, XERO_DECIMALS))
     draft.unit = UNITS[draft.decimals]
-    draft.total = rounded(order["order"]["OrderTotalPrice"], draft.unit)
+    total = order["order"]["OrderTotalPrice"]
+    if order["dialect"] == "XBYK":
+        # There TotalPrice is the items' only, GrandTotal adds shipping and tax, and there are no gift cards.
+        total = order["order"]["OrderGrandTotal"] or total
+    draft.total = rounded(total, draft.unit)
     draft.total_tax = rounded(order["order"]["OrderTotalTax"], draft.unit)
     if draft.total_tax < 0:
         text = f"{draft.who}: OrderTotalTax is {draft.amount(draft.total_tax)}"

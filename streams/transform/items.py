@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
+from typing import cast
 
+from schemas.types import OrderItem
 from streams.rules.reference import Account
+from streams.transform import product
 from streams.transform.classes import names_of
 from streams.transform.context import Draft, Line, Store
 from streams.transform.errors import unmapped
-
-CODE_LIMIT = 30  # Item.Code
-_KEPT, _HASHED = 21, 8  # 21 + "-" + 8 = 30
-
-
-def item_code(sku: str) -> str:
-    """The item's code: the SKU's number; if that is too long, its beginning and a hash of the whole."""
-    if len(sku) <= CODE_LIMIT:
-        return sku
-    return f"{sku[:_KEPT]}-{hashlib.sha256(sku.encode()).hexdigest()[:_HASHED]}"
+from streams.transform.product import item_code
 
 
 def items(draft: Draft) -> None:
@@ -34,13 +27,24 @@ def items(draft: Draft) -> None:
         found = known.get(code)
         if item["sku_number_shared"]:
             draft.findings.append(f"several SKUs have the number {item['SKUNumber']}: its line names no item")
-        elif found is not None or rule == "create_untracked":
+        elif found is not None:
             line.item_code = code
+        elif rule == "create_untracked":
+            _create(draft, code, item)
         elif rule == "refuse":
             raise _no_item(draft, line, f"is no item of {draft.store.reference.name}")
         if found is not None:
             line.item_tax_type = found.sales_tax_type
     draft.items = list(dict.fromkeys(line.item_code for line in draft.lines if line.item_code))
+
+
+def _create(draft: Draft, code: str, item: OrderItem) -> None:
+    """The item is made beside this sale. Its line does not name it yet: Xero refuses a whole invoice for an item that
+    is not there, and the two documents go out in calls of their own."""
+    if all(new["code"] != code for new in draft.new_items):
+        name = item["OrderItemSKUName"] or code
+        draft.new_items.append(product.item(draft.store, code, name, {"Description": name[:4000], "IsSold": True}))
+        draft.findings.append(f"item {code} is created; lines name it once Xero has it")
 
 
 def _no_item(draft: Draft, line: Line, what: str) -> Exception:
@@ -73,7 +77,7 @@ def _item_account(draft: Draft, line: Line) -> tuple[str, str]:
     key = ("account", sku, department, line.class_name, line.class_code)
     found = store.memo.get(key)
     if found is None:
-        found = store.memo[key] = _look_up(store, sku, department, line)
+        found = store.remember(key, _look_up(store, sku, department, line))
     if not found[0]:
         raise unmapped(
             "account_missing",
@@ -81,7 +85,7 @@ def _item_account(draft: Draft, line: Line) -> tuple[str, str]:
             f"or tax class {line.class_name!r}, no sales account on a Xero item, no default of the store",
             f'Set {store.key}.accounts.default (or .sku."{sku}") in the rules.',
         )
-    return found
+    return cast(tuple[str, str], found)
 
 
 def _look_up(store: Store, sku: str, department: str | None, line: Line) -> tuple[str, str]:

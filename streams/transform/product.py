@@ -12,10 +12,18 @@ from streams.transform import command
 from streams.transform.contact import clean
 from streams.transform.context import Store
 from streams.transform.errors import Suppress
-from streams.transform.items import item_code
 from streams.transform.money import FOUR, number, rounded
 
 _NAME_LIMIT, _DESCRIPTION_LIMIT = 50, 4000
+CODE_LIMIT = 30  # Item.Code
+_KEPT, _HASHED = 21, 8  # 21 + "-" + 8 = 30
+
+
+def item_code(sku: str) -> str:
+    """The item's code: the SKU's number; if that is too long, its beginning and a hash of the whole."""
+    if len(sku) <= CODE_LIMIT:
+        return sku
+    return f"{sku[:_KEPT]}-{hashlib.sha256(sku.encode()).hexdigest()[:_HASHED]}"
 
 
 def item_command(changed: ProductChanged, store: Store) -> Command:
@@ -39,7 +47,7 @@ def item_command(changed: ProductChanged, store: Store) -> Command:
     return command.envelope(changed, store, "ITEM", code, body)
 
 
-def item(store: Store, code: str, name: str, more: dict[str, Any], *, only_if_known: bool) -> Item:
+def item(store: Store, code: str, name: str, more: dict[str, Any], *, only_if_known: bool = False) -> Item:
     """The item's body with its document and hash."""
     encoded = orjson.dumps({"Code": code, "Name": clean(name)[:_NAME_LIMIT].rstrip() or code, **more})
     return {

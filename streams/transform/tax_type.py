@@ -12,7 +12,6 @@ from streams.transform.errors import unmapped
 from streams.transform.money import ZERO, text
 
 _BILLING, _SHIPPING = 1, 2  # AddressType
-_MEMO_LIMIT = 10_000  # look-ups remembered per store; a shop has a few hundred
 
 
 def choose(draft: Draft, line: Line) -> str:
@@ -30,10 +29,7 @@ def choose(draft: Draft, line: Line) -> str:
     )  # fmt: skip
     found = store.memo.get(key)
     if found is None:
-        found = _choose(draft, line, country, state, with_id)
-        if len(store.memo) > _MEMO_LIMIT:
-            store.memo.clear()
-        store.memo[key] = found
+        found = store.remember(key, _choose(draft, line, country, state, with_id))
     return str(found)
 
 

@@ -77,9 +77,7 @@ def tax_types(draft: Draft) -> None:
 
 
 def items(draft: Draft) -> None:
-    """Item codes that Xero does not have yet are created by the sink only where the rules say so."""
-    if draft.store.rules.unknown_item == "create_untracked":
-        return
+    """Item codes exist in Xero, which refuses the whole invoice otherwise."""
     for code in draft.items:
         if code not in draft.store.reference.items:
             raise unmapped(
