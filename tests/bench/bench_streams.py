@@ -14,12 +14,14 @@ from uuid import uuid4
 
 from schemas import topics
 from schemas.delivery import Record
+from tests.bench import books
 from tests.bench.rig import CORES, Process, broker, python
 from tests.streams import samples
 from tests.streams.desk import Desk
 
 UK = topics.commands("uk")
 DISTINCT = 2000  # aggregates encoded beforehand; each is sent several times under keys of its own
+ITEMS = 5000  # in Xero, so that memory is a real shop's
 NOTED = os.environ.get("K2X_BENCH_NOTED") == "1"  # the fake flow instead of the real one: what Kafka's side costs
 
 
@@ -44,7 +46,13 @@ def run(short: bool) -> list[tuple[str, float, str, str]]:
 
 def ready(desk: Desk) -> None:
     """Publish the organisation's rules and reference data."""
-    desk.make_ready("uk")
+    rows = books.reference(ITEMS)
+    desk.send(topics.RULES, "rules", [("uk|latest", samples.rules("uk", 1, books.rules()))])
+    desk.send(
+        topics.REFERENCE,
+        "reference",
+        [(f"uk|{kind}|{code}", samples.reference("uk", kind, code, document)) for kind, code, document in rows],
+    )
 
 
 def _measure(desk: Desk, workers: int, orders: int, scratch: Path) -> tuple[float, float]:
