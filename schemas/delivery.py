@@ -18,7 +18,8 @@ from confluent_kafka import KafkaException, Producer
 from schemas.errors import NotDelivered
 
 # A record is at most 1 MB on a default broker; this buffer holds several batches of 500 whole orders.
-_BASE = {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "compression.type": "lz4"}
+# log_level 3: a broker that is still loading its coordinators is no news, an error is.
+_BASE = {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "compression.type": "lz4", "log_level": 3}
 
 
 @dataclass(frozen=True)

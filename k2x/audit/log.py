@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from k2x.errors import K2xError
+
+_WAIT_S = 0.1  # consume() waits this out unless it gets all it asked for, so it is also the price of reading nothing
 
 
 def read_to_end(kafka: Mapping[str, Any], topics: Iterable[str], quiet_s: float = 10.0) -> Iterator[Message]:
@@ -44,9 +47,12 @@ def _drain(consumer: Consumer, topics: set[str], quiet_s: float) -> Iterator[Mes
         return
     consumer.assign(partitions)
     open_partitions = {(p.topic, p.partition) for p in partitions}
+    heard = time.monotonic()
     while open_partitions:
-        batch = consumer.consume(5000, quiet_s)
-        if not batch:
+        batch = consumer.consume(2000, _WAIT_S)
+        if batch:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > quiet_s:
             raise K2xError(f"no end of {sorted(open_partitions)[0]} within {quiet_s:.0f} s. Is the broker up?")
         for message in batch:
             if message.error() is None:

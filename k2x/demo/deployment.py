@@ -10,6 +10,7 @@ from connectors.xero.sandbox.chart import demo_client_id, demo_client_secret
 from k2x.shipped import rules_dir
 
 ORGANISATIONS = ("uk", "au", "de")
+TRADING = ("emea", "apac")  # the instances whose shops place orders by themselves
 INSTANCES = {"emea": "Europe/London", "apac": "Australia/Sydney", "seed2021": "Europe/London"}
 STORES = {"emea/GoatUK": "uk", "emea/GoatDE": "de", "apac/GoatAU": "au", "seed2021/SeedUK": "uk"}
 
