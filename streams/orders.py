@@ -50,7 +50,8 @@ class Orders(Aggregates):
         if isinstance(made, Suppressed | Refused):
             return self._records(source, _subject(order, route), made, now)
         self._metrics.event(self.agent, "command", route.org)  # the usual way, so without building a subject
-        return [self._outputs.command(made, source)]
+        commands = made if isinstance(made, tuple) else (made,)
+        return [self._outputs.command(command, source) for command in commands]
 
 
 def _subject(order: Order, route: Route | None) -> Subject:

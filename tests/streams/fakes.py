@@ -14,7 +14,7 @@ from streams.reference_copy import Rows
 
 
 class NotedFlow:
-    """OrderNote: `boom` raises, `refuse` refuses; an order that is not paid is suppressed; any other is a command."""
+    """OrderNote: `boom` raises, `refuse` refuses, `new item` makes two; what is not paid is suppressed; else a command."""
 
     def __init__(self, org: str, store: str, rules: RulesVersion, rows: Rows) -> None:
         self._org = org
@@ -32,7 +32,8 @@ class NotedFlow:
             return Refused(reason, "validate")
         if not order["order"]["OrderIsPaid"]:
             return Suppressed("unpaid", "the order is not paid")
-        return self._command(order, "SALE", f"{order['instance']}|{number}", number)
+        sale = self._command(order, "SALE", f"{order['instance']}|{number}", number)
+        return (self._command(order, "ITEM", f"NEW-{number}"), sale) if note == "new item" else sale
 
     def contact(self, change: CustomerChanged, now: datetime) -> Made:
         return self._command(change, "CONTACT", f"{change['instance']}|customer|{change['customer']['CustomerID']}")

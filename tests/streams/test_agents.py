@@ -48,6 +48,15 @@ def test_command_says_where_it_came_from(shared_desk: Desk) -> None:
     assert (command["version"], command["replay_id"]) == (order["version"], "r1")
 
 
+def test_an_item_to_create_stands_before_the_sale(shared_desk: Desk) -> None:
+    order = samples.order(115)
+    order["order"]["OrderNote"] = "new item"
+    shared_desk.orders([order])
+    found = shared_desk.until(UK, lambda found: any(c["order_id"] == "115" for c in found))
+    keys = [c["key"] for c in found]
+    assert keys.index("NEW-115") + 1 == keys.index("emea|115")
+
+
 def test_unpaid_refused_and_unknown_store_each_end_somewhere(shared_desk: Desk) -> None:
     refused = samples.order(122)
     refused["order"]["OrderNote"] = "refuse"
