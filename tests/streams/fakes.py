@@ -14,7 +14,7 @@ from streams.reference_copy import Rows
 
 
 class NotedFlow:
-    """OrderNote: `boom` raises, `refuse` refuses, `new item` makes two; what is not paid is suppressed; else a command."""
+    """OrderNote: `boom` raises, `refuse` refuses; `new item` makes two; unpaid: suppressed; all else is a command."""
 
     def __init__(self, org: str, store: str, rules: RulesVersion, rows: Rows) -> None:
         self._org = org
