@@ -149,7 +149,7 @@ class LaneRunner:
         return self._thread.is_alive()
 
     def close(self) -> bool:
-        """The lane is over; True if its thread has ended in time. Calls in flight end by their own deadline, unheard."""
+        """The lane is over; True if its thread ended in time. Calls in flight end by their own deadline, unheard."""
         self._closing.set()
         self._inbox.put(Revoked())
         self._thread.join(self._settings.close_timeout)

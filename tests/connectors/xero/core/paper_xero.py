@@ -1,6 +1,6 @@
 """A Xero on paper for the core's tests: unique numbers, paying, idempotency keys, commit-then-lose. No HTTP, no clock.
 
-Written from reference/xero.md, not from the sink. The whole sandbox judges elsewhere; this one is for thousands of runs.
+Written from reference/xero.md, not from the sink. The sandbox judges elsewhere; this one is for thousands of runs.
 """
 
 from __future__ import annotations
@@ -94,7 +94,11 @@ class PaperXero:
 
     def _contact(self, row: dict[str, Any]) -> dict[str, Any]:
         found = self.contacts.get(row.get("ContactID", "")) or next(
-            (c for c in self.contacts.values() if row.get("ContactNumber") and c.get("ContactNumber") == row["ContactNumber"]),
+            (
+                c
+                for c in self.contacts.values()
+                if row.get("ContactNumber") and c.get("ContactNumber") == row["ContactNumber"]
+            ),
             None,
         )
         name = row.get("Name")
@@ -156,7 +160,11 @@ class PaperXero:
 
 
 def _ok(collection: str, rows: list[dict[str, Any]]) -> Answer:
-    body = {"Status": "OK", "DateTimeUTC": "/Date(1789269364440)/", collection: list(reversed(rows))}  # order is unproven
+    body = {
+        "Status": "OK",
+        "DateTimeUTC": "/Date(1789269364440)/",
+        collection: list(reversed(rows)),
+    }  # order is unproven
     return Answer(200, HEADERS, body, token_id="t", elapsed=0.2)
 
 

@@ -43,8 +43,8 @@ from tests.connectors.xero.core.paper_xero import HEADERS, PaperXero
 
 CODEC = Codec(CommittedIds())
 # What may happen to a call, besides being answered. "Before" and "after" mean Xero's commit.
-FAULTS = ("timeout_before", "timeout_after", "drop_before", "drop_after", "500_before", "500_after", "html_after", "503",
-          "429", "404", "not_sent")  # fmt: skip
+FAULTS = ("timeout_before", "timeout_after", "drop_before", "drop_after", "500_before", "500_after", "html_after",
+          "503", "429", "404", "not_sent")  # fmt: skip
 
 
 @dataclass
@@ -73,7 +73,10 @@ class World:
         self.sends: list[Send] = []
         self.transactions: list[Transact] = []
         self.sent_at: list[float] = []
+        self.intended: set[str] = set()  # idempotency keys of committed intentions
+        self.took_over = 0.0
         self.crashes = 0
+        self.flight = 0  # calls of this life that it still waits for
         self.writes = 0
         self.life = 0
         self.lane: Lane | None = None
@@ -96,10 +99,11 @@ class World:
     def start(self) -> World:
         """A new owner takes over."""
         self.life += 1
+        self.took_over = self.mono
         budget = Budget(self.limits, self.mono)
         decode = cast(Callable[[bytes], Command], CODEC.decode)
         self.lane = Lane("uk", self.settings, self.store, budget, f"life{self.life}", decode, self.mono)
-        self._paused, self._fed = False, self.offset
+        self._paused, self._fed, self.flight = False, self.offset, 0
         self.tell(Restored(self.offset))
         self._feed()
         return self
@@ -164,7 +168,8 @@ class World:
         jobs = [(home, job.parked, job.offset) for home, job in lane.desk.jobs.items()]
         batches = [(b.step, b.state, b.lookup, b.again_at) for b in lane.planner.batches.values()]
         waiting = self.store.next_waiting()
-        return f"offset {self.offset}/{len(self.log)} jobs {jobs[:5]} batches {batches[:5]} waiting {waiting} at {self.mono}"
+        where = f"offset {self.offset}/{len(self.log)} at {self.mono}"
+        return f"{where} jobs {jobs[:5]} batches {batches[:5]} waiting {waiting}"
 
     # -- actions ------------------------------------------------------------------------------------------------
 
@@ -209,9 +214,12 @@ class World:
         def committed() -> None:
             values = {k: None if e is None else CODEC.encode("ledger", e) for k, e in work.entries.items()}
             self.store.apply(work, values)
+            held = [e["intention"] for e in work.entries.values() if e is not None and e["intention"] is not None]
+            self.intended.update(intention["idempotency_key"] for intention in held)
             self.results += work.results
             self.letters += work.letters
-            assert work.offset is not None and work.offset >= self.offset
+            assert work.offset is not None
+            assert work.offset >= self.offset
             self.offset = work.offset
             if self._fate(self.crash_rate):
                 self.crash()  # after the ledger
@@ -223,10 +231,12 @@ class World:
     def _send(self, send: Send) -> None:
         assert send.send_by is None or self.mono <= send.send_by
         self.sends.append(send)
+        self.flight += 1
+        assert self.flight <= self.limits.concurrent
         self.sent_at.append(self.mono)
         self.on_send(send)
         fault = self._fault(send.call)
-        life, now = self.life, self.mono
+        life = self.life
 
         def arrive() -> None:
             answer, wait = self._answer(send.call, fault)
@@ -242,7 +252,6 @@ class World:
                 self.at(late, lambda: self._arrived(send.call), None)
             else:
                 self.at(self.latency / 2, arrive, None)
-        assert now == self.mono
         if send.call.writes and self._fate(self.crash_rate):
             self.crash()  # after send
 
@@ -276,6 +285,7 @@ class World:
     def _answered(self, call_id: int, answer: Answer, life: int) -> None:
         if life != self.life:
             return
+        self.flight -= 1
         if self._fate(self.crash_rate):
             self.crash()  # after answer
         else:

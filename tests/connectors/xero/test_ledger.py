@@ -1,0 +1,132 @@
+"""The local copy: what it answers, what it forgets, and that it equals the topic."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from connectors.xero.core.events import ReferenceRow, Transact
+from connectors.xero.core.records import entry
+from connectors.xero.core.watermark import Watermark
+from connectors.xero.ledger import LedgerStore
+from schemas.codec import Codec
+from schemas.ids import CommittedIds
+from schemas.types import LedgerEntry
+from tests.connectors.xero.commands import T0
+
+CODEC = Codec(CommittedIds())
+
+
+def _entry(key: str, number: str | None = None, waits: float | None = None) -> LedgerEntry:
+    made = entry("uk", key, "invoice", T0)
+    made["number"] = number
+    if waits is not None:
+        made["state"], made["command"] = "WAITING", b"c"
+        made["retry_at"] = T0 + timedelta(seconds=waits)
+    return made
+
+
+def _apply(store: LedgerStore, *entries: LedgerEntry, offset: int | None = None) -> None:
+    store.apply(Transact(1, {e["key"]: e for e in entries}), offset=offset)
+
+
+def test_it_answers_by_key_number_and_time() -> None:
+    store = LedgerStore(None, CODEC)
+    _apply(store, _entry("a", "W-1"), _entry("b", waits=5), _entry("c", waits=1), _entry("d", waits=99))
+    found = store.get("a")
+    assert found is not None
+    assert found["number"] == "W-1"
+    assert store.holder("invoice", "w-1") == "a"
+    due = store.waiting(T0 + timedelta(seconds=10), None, 10)
+    assert [e["key"] for e in due] == ["c", "b"]
+    assert [e["key"] for e in store.waiting(T0 + timedelta(seconds=10), (T0 + timedelta(seconds=1), "c"), 10)] == ["b"]
+    assert store.next_waiting() == T0 + timedelta(seconds=1)
+    store.apply(Transact(2, {"a": None}))
+    assert store.get("a") is None
+
+
+def test_a_copy_of_the_same_topic_reads_only_the_tail(tmp_path: Path) -> None:
+    path = tmp_path / "uk.sqlite3"
+    store = LedgerStore(path, CODEC)
+    assert store.resume_from("cluster topic", 0, 10) == 0
+    _apply(store, _entry("a"), offset=8)
+    store.close()
+    again = LedgerStore(path, CODEC)
+    assert again.resume_from("cluster topic", 0, 10) == 8
+    assert again.get("a") is not None
+    again.close()
+
+
+def test_a_copy_of_another_or_of_a_shorter_topic_is_thrown_away(tmp_path: Path) -> None:
+    for identity, high in (("cluster other", 10), ("cluster topic", 5)):
+        path = tmp_path / f"{high}.sqlite3"
+        store = LedgerStore(path, CODEC)
+        store.resume_from("cluster topic", 0, 10)
+        _apply(store, _entry("a"), offset=8)
+        assert store.resume_from(identity, 0, high) == 0
+        assert store.get("a") is None
+        store.close()
+
+
+def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "uk.sqlite3"
+    path.write_bytes(b"this is no database" * 1000)
+    store = LedgerStore(path, CODEC)
+    assert store.resume_from("cluster topic", 0, 10) == 0
+    store.close()
+
+
+def test_the_index_knows_active_contacts_by_number_and_email() -> None:
+    store = LedgerStore(None, CODEC)
+
+    def row(code: str, number: str, status: str = "ACTIVE") -> ReferenceRow:
+        text = (
+            f'{{"ContactID":"{code}","ContactNumber":"{number}","EmailAddress":"A@x.uk","Name":"A",'
+            f'"ContactStatus":"{status}"}}'
+        )
+        return ReferenceRow("CONTACT", code, text, "s", T0)
+
+    store.apply(Transact(1, {}, reference=(row("1", "N1"), row("2", "N2", "ARCHIVED"))))
+    assert [c.id for c in store.contacts_by_email("a@X.uk")] == ["1"]
+    found = store.contact_by_number("n1")
+    assert found is not None
+    assert found.id == "1"
+    assert store.contact_by_number("N2") is None
+
+
+class WatermarkMachine(RuleBasedStateMachine):
+    """Records come in order, end in any: the mark is the first unfinished one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mark = Watermark(100)
+        self.open: set[int] = set()
+        self.next = 100
+
+    @rule(gap=st.integers(0, 3))
+    def comes(self, gap: int) -> None:
+        self.next += gap  # transaction markers take offsets too
+        assert self.mark.opened(self.next)
+        assert not self.mark.opened(self.next)
+        self.open.add(self.next)
+        self.next += 1
+
+    @rule(data=st.data())
+    def ends(self, data: st.DataObject) -> None:
+        if self.open:
+            offset = data.draw(st.sampled_from(sorted(self.open)))
+            self.open.discard(offset)
+            self.mark.finished(offset)
+
+    @invariant()
+    def never_passes_an_unfinished_record(self) -> None:
+        assert self.mark.offset <= min(self.open, default=self.next)
+        assert self.mark.unfinished == len(self.open)
+
+
+WatermarkMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestWatermark = WatermarkMachine.TestCase
