@@ -15,7 +15,7 @@ from typing import Any, cast
 import orjson
 
 from schemas.letters import Reason
-from schemas.types import Command, Order, Sale
+from schemas.types import Order, Sale
 from streams.flow import Refused, Suppressed
 from streams.rules.document import RulesDocument, load
 from streams.rules.marks import merged
@@ -336,7 +336,7 @@ def sale(made: Order, by: Store | None = None) -> Sale:
     outcome = run(made, by or store(), NOW)
     assert isinstance(outcome.made, dict), outcome.made
     assert outcome.made["kind"] == "SALE"
-    return cast(Sale, cast(Command, outcome.made)["body"])
+    return cast(Sale, outcome.made["body"])
 
 
 def invoice(made: Order, by: Store | None = None) -> dict[str, Any]:

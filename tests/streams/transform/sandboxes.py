@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from random import Random
 from typing import Any, cast
 
 from connectors.kentico.aggregate import Facts, build_order
@@ -41,7 +40,14 @@ def organisations() -> dict[str, Organisation]:
     return {org.slug: org for org in default_organisations()}
 
 
-def reference(org: Organisation, items: dict[str, dict[str, Any]] | None = None) -> OrgReference:
+def reference(org: Organisation) -> OrgReference:
+    """A sandbox's organisation as rules meet it."""
+    found = build(rows_of(org))
+    assert found is not None
+    return found
+
+
+def rows_of(org: Organisation) -> list[tuple[str, str, dict[str, Any]]]:
     """What the lane owner would publish of a sandbox's organisation."""
     rows: list[tuple[str, str, dict[str, Any]]] = [
         (
@@ -75,10 +81,7 @@ def reference(org: Organisation, items: dict[str, dict[str, Any]] | None = None)
     for category in org.tracking.values():
         options = [{"Name": option, "Status": "ACTIVE"} for option in category.options]
         rows.append(("TRACKING", category.name, {"Name": category.name, "Status": "ACTIVE", "Options": options}))
-    rows += [("ITEM", code, {"Code": code, "IsSold": True, **item}) for code, item in (items or {}).items()]
-    found = build(rows)
-    assert found is not None
-    return found
+    return rows
 
 
 def stores() -> dict[str, Store]:
@@ -135,12 +138,12 @@ class Judge:
         """The invoice after its payments. ElementRefused where Xero would refuse."""
         books = self.books[command["org"]]
         sale = cast(Sale, command["body"])
-        person_ = _read(sale["contact"]["document"])
+        who = _read(sale["contact"]["document"])
         try:
-            contact = contacts.write(books, person_, "k2x", create_only=False)
+            contact = contacts.write(books, who, "k2x", create_only=False)
         except ElementRefused:  # an equal name: repeated with the number, as the sink does
-            person_["Name"] += f" ({sale['contact']['number']})"
-            contact = contacts.write(books, person_, "k2x", create_only=False)
+            who["Name"] += f" ({sale['contact']['number']})"
+            contact = contacts.write(books, who, "k2x", create_only=False)
         element = _read(sale["invoice"]) | {"InvoiceNumber": sale["number"], "Contact": {"ContactID": contact.id}}
         written = invoices.write(books, invoices.INVOICE, element, create_only=True, unitdp=4, app="k2x")
         assert written.warnings == ()
@@ -165,6 +168,3 @@ class Judge:
 def _read(text: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(text, parse_float=Decimal)
     return found
-
-
-__all__ = ["NOW", "Judge", "Random", "order", "orders", "organisations", "reference", "stores"]

@@ -65,7 +65,10 @@ def test_a_deletion_goes_to_the_sink_or_is_ignored() -> None:
     made = run(gone, store(), NOW).made
     assert isinstance(made, dict)
     assert (made["kind"], made["key"], made["body"], made["order_id"]) == ("CANCEL", "emea|28", None, "28")
-    steps = [{"name": "t", "use": "trigger.order"}, {"name": "d", "use": "gate.deleted", "with": {"then": "ignore"}}]
+    steps: list[dict[str, Any]] = [
+        {"name": "t", "use": "trigger.order"},
+        {"name": "d", "use": "gate.deleted", "with": {"then": "ignore"}},
+    ]
     assert suppression(gone, store(workflow=steps)).code == "deleted"
 
 
@@ -99,7 +102,7 @@ def test_a_day_ahead_is_a_clock_not_a_mistake() -> None:
 
 
 def test_only_listed_events_start_the_flow() -> None:
-    steps = [{"name": "t", "use": "trigger.order", "with": {"events": ["order.paid"]}}]
+    steps: list[dict[str, Any]] = [{"name": "t", "use": "trigger.order", "with": {"events": ["order.paid"]}}]
     assert suppression(order(event_type="order.updated"), store(workflow=steps)).code == "event_not_listed"
     outcome = run(order(), store(workflow=steps), NOW).made
     assert isinstance(outcome, Suppressed)
