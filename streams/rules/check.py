@@ -13,6 +13,8 @@ from streams.rules.reference import OrgReference
 if TYPE_CHECKING:
     from streams.rules.model import Step, StoreRules
 
+_LONGEST_CONTACT_PREFIX = 36  # ContactNumber holds 50, G and 12 hex digits or C and an id stand behind
+
 Wrong = tuple[tuple[str, ...], str]
 """(path of the rule, text with the remedy)"""
 
@@ -33,7 +35,11 @@ def prefixes(stores: Mapping[str, StoreRules]) -> Iterator[Wrong]:
 
 
 def contact_prefixes(by_instance: Mapping[str, str]) -> Iterator[Wrong]:
-    """The same for ContactNumbers: prefix, then C, G or S."""
+    """The same for ContactNumbers (prefix, then C, G or S), and ones that leave no room for the customer's number."""
+    for instance, prefix in sorted(by_instance.items()):
+        if len(prefix) > _LONGEST_CONTACT_PREFIX:
+            text = f"{prefix!r} is longer than {_LONGEST_CONTACT_PREFIX} characters: set a shorter one"
+            yield ("instances", instance, "contact_prefix"), text
     for (a, first), (b, second) in combinations(sorted(by_instance.items()), 2):
         if first == second or re.match(r"[CGS]", _rest(first, second) or _rest(second, first) or ""):
             text = f"{second!r} is equal to or ambiguous with {first!r} of {a}: two customers could get one number"

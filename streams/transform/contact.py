@@ -15,6 +15,7 @@ from streams.transform.context import Draft, Store
 from streams.transform.errors import invalid
 
 NAME_LIMIT = 255
+NUMBER_LIMIT = 50
 _GUEST_HEX = 12
 _EMAIL = re.compile(r"[^@\s<>,;:\"()\[\]\\]+@[^@\s<>,;:\"()\[\]\\]+\.[^@\s<>,;:\"()\[\]\\.]+")
 _EMAIL_LIMIT = 255
@@ -94,7 +95,10 @@ def _of_store(store: Store) -> Contact:
     found = store.memo.get("contact")
     if found is None:
         name = clean(store.rules.contacts.name) or f"Web sales {store.site}"
-        number = f"{store.contact_prefix}S-{store.site}"[:50]
+        number = f"{store.contact_prefix}S-{store.site}"
+        if len(number) > NUMBER_LIMIT:
+            digest = hashlib.sha256(store.site.encode()).hexdigest()[:8]
+            number = f"{number[: NUMBER_LIMIT - 9]}-{digest}"
         document = {"ContactNumber": number, "Name": name}
         key = f"{store.instance}|S-{store.site}"
         found = store.remember("contact", _contact(key, number, name, None, document, False, False, None))
