@@ -109,11 +109,13 @@ class LaneLog:
     def _identity(self, topic: str) -> str:
         admin = AdminClient(self._kafka)
         cluster = admin.list_topics(timeout=_TIMEOUT).cluster_id
-        described = admin.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT)[topic].result()
-        if len(described.partitions) != 1:
-            raise LaneRefused(
-                f"{topic} has {len(described.partitions)} partitions and must have 1: `k2x topics apply`."
-            )
+        names = [topic, topics.commands(self.org)]
+        answers = admin.describe_topics(TopicCollection(names), request_timeout=_TIMEOUT)
+        for name in names:
+            count = len(answers[name].result(_TIMEOUT).partitions)
+            if count != 1:
+                raise LaneRefused(f"{name} has {count} partitions and must have 1 (DESIGN §2): `k2x topics describe`.")
+        described = answers[topic].result(_TIMEOUT)
         return f"{cluster} {described.topic_id}"
 
     # -- transactions -------------------------------------------------------------------------------------------

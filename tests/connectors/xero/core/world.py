@@ -80,7 +80,7 @@ class World:
         self.writes = 0
         self.life = 0
         self.lane: Lane | None = None
-        self._heap: list[tuple[float, int, int | None, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int, int | None, Callable[[], object]]] = []
         self._order = itertools.count()
         self._fed = 0
         self._paused = False
@@ -125,7 +125,7 @@ class World:
             if self.lane is None:
                 return
 
-    def at(self, delay: float, what: Callable[[], None], life: int | None) -> None:
+    def at(self, delay: float, what: Callable[[], object], life: int | None) -> None:
         """Later, if the life `life` still goes on then (None: in any case)."""
         heapq.heappush(self._heap, (self.mono + delay, next(self._order), life, what))
 
