@@ -19,7 +19,7 @@ from schemas.codec import Codec
 from schemas.types import LedgerEntry
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_VERSION = "1"
+_VERSION = 2  # of these tables: a copy with others is thrown away and read anew
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS ledger(
   key TEXT PRIMARY KEY, kind TEXT, number TEXT COLLATE NOCASE, retry_at INTEGER, value BLOB NOT NULL) WITHOUT ROWID;
@@ -27,13 +27,15 @@ CREATE INDEX IF NOT EXISTS ledger_number ON ledger(number, kind) WHERE kind = 'i
 CREATE INDEX IF NOT EXISTS ledger_retry ON ledger(retry_at, key) WHERE retry_at IS NOT NULL;
 CREATE TABLE IF NOT EXISTS reference(
   kind TEXT, code TEXT, document TEXT NOT NULL, number TEXT COLLATE NOCASE, email TEXT COLLATE NOCASE,
-  active INTEGER, PRIMARY KEY(kind, code)) WITHOUT ROWID;
+  name TEXT COLLATE NOCASE, active INTEGER, PRIMARY KEY(kind, code)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS contact_number ON reference(number) WHERE number IS NOT NULL;
 CREATE INDEX IF NOT EXISTS contact_email ON reference(email) WHERE email IS NOT NULL;
+CREATE INDEX IF NOT EXISTS contact_name ON reference(name) WHERE name IS NOT NULL;
 CREATE TABLE IF NOT EXISTS learned(
-  id TEXT PRIMARY KEY, number TEXT COLLATE NOCASE, name TEXT, email TEXT COLLATE NOCASE) WITHOUT ROWID;
+  id TEXT PRIMARY KEY, number TEXT COLLATE NOCASE, name TEXT COLLATE NOCASE, email TEXT COLLATE NOCASE) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS learned_number ON learned(number);
 CREATE INDEX IF NOT EXISTS learned_email ON learned(email);
+CREATE INDEX IF NOT EXISTS learned_name ON learned(name);
 CREATE TABLE IF NOT EXISTS marks(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -63,6 +65,12 @@ class LedgerStore:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         db.execute("PRAGMA cache_size=-16000")  # 16 MB: a lane's memory stays flat whatever the ledger's size
+        if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            if db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                db.close()
+                raise sqlite3.DatabaseError("the copy is of another version")
+        else:
+            db.execute(f"PRAGMA user_version = {_VERSION}")
         db.executescript(_SCHEMA)
         return db
 
@@ -177,6 +185,14 @@ class LedgerStore:
             found.setdefault(row[0], _learned(row))
         return list(found.values())
 
+    def name_taken(self, name: str, number: str) -> bool:
+        """An active contact of another number has this name."""
+        taken = "SELECT 1 FROM {} WHERE name = ? AND coalesce(number, '') <> ?{} LIMIT 1"
+        return any(
+            self._db.execute(taken.format(table, active), (name, number)).fetchone()
+            for table, active in (("reference", " AND active"), ("learned", ""))
+        )
+
     def learn(self, contact: IndexedContact) -> None:
         """Written just now: the index shows it from its next reading."""
         self._db.execute(
@@ -216,14 +232,15 @@ def _put_reference(db: sqlite3.Connection, row: ReferenceRow) -> None:
     if row.document is None:
         db.execute("DELETE FROM reference WHERE kind = ? AND code = ?", (row.kind, row.code))
         return
-    number = email = active = None
+    number = email = name = active = None
     if row.kind == "CONTACT":
         contact = _contact(row.document)
-        number, email, active = contact.number, contact.email, int(contact.active)
+        number, email, name, active = contact.number, contact.email, contact.name, int(contact.active)
         db.execute("DELETE FROM learned WHERE id = ?", (contact.id,))
     db.execute(
-        "INSERT OR REPLACE INTO reference(kind, code, document, number, email, active) VALUES(?, ?, ?, ?, ?, ?)",
-        (row.kind, row.code, row.document, number, email, active),
+        "INSERT OR REPLACE INTO reference(kind, code, document, number, email, name, active)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?)",
+        (row.kind, row.code, row.document, number, email, name, active),
     )
 
 

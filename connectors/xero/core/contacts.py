@@ -66,9 +66,7 @@ class Contacts:
         found = None if contact["key"] in self.forgotten else self._indexed(contact)
         if found is None:
             document = self._document(job, contact)
-            document.element = batch.json_text(document.parts)
-            self.tasks[contact["key"]] = document
-            self.desk.ready[Step.CONTACT].append(document)
+            self._create(document, contact)
         elif found.number:
             self._known(contact["key"], contact, found.id, found.number, "ADOPTED", [job])
             self.sale_ready(job, found.id, False)
@@ -77,6 +75,16 @@ class Contacts:
             document.parts = {"ContactID": found.id}
             self.tasks[contact["key"]] = document
             self.desk.lookups[Step.CONTACT].append(document)
+
+    def _create(self, document: Document, contact: Contact) -> None:
+        """A new one. A name that somebody else has is made its own at once: Xero's refusal would cost a call."""
+        name = str(document.parts["Name"])
+        under_way = any(str(other.parts.get("Name", "")).casefold() == name.casefold() for other in self.tasks.values())
+        if under_way or self.desk.ledger.name_taken(name, contact["number"]):
+            document.parts["Name"] = _own_name(name, contact["number"])
+        document.element = batch.json_text(document.parts)
+        self.tasks[contact["key"]] = document
+        self.desk.ready[Step.CONTACT].append(document)
 
     def _indexed(self, contact: Contact) -> IndexedContact | None:
         found = self.desk.ledger.contact_by_number(contact["number"])
@@ -125,10 +133,7 @@ class Contacts:
             if not self.indexed:
                 self.unindexed.append(job)
                 return
-            document = self._document(job, contact)
-            document.element = batch.json_text(document.parts)
-            self.tasks[key] = document
-            self.desk.ready[Step.CONTACT].append(document)
+            self._create(self._document(job, contact), contact)
         else:
             document = self._document(job, contact)
             document.parts["ContactID"] = known
@@ -181,8 +186,7 @@ class Contacts:
         if document.attempt > _GIVE_UP:
             self.refused(document, refusal)
         elif remedy is Remedy.RENAME and not str(document.parts.get("Name", "")).endswith(f"({contact['number']})"):
-            tail = f" ({contact['number']})"
-            document.parts["Name"] = str(document.parts.get("Name") or contact["name"])[: _NAME - len(tail)] + tail
+            document.parts["Name"] = _own_name(str(document.parts.get("Name") or contact["name"]), contact["number"])
             self._again(document)
         elif remedy is Remedy.DROP_EMAIL and document.parts.pop("EmailAddress", None):
             for job in document.jobs:
@@ -261,6 +265,12 @@ class Contacts:
         """What to say when a contact's write never becomes clear."""
         text = f"Whether contact {document.natural} was written cannot be found out."
         return Refusal(ErrorClass.UNCERTAIN, "contact_unclear", text, "Look at the contact in Xero, then redrive.")
+
+
+def _own_name(name: str, number: str) -> str:
+    """`Name (ContactNumber)`, as BOOKKEEPING §5 has it, within Xero's 255 characters."""
+    tail = f" ({number})"
+    return name[: _NAME - len(tail)] + tail
 
 
 def _older(contact: Contact, than: Any) -> bool:

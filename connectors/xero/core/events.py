@@ -180,6 +180,9 @@ class LedgerView(Protocol):
     def contacts_by_email(self, email: str) -> list[IndexedContact]:
         """All active contacts with this e-mail (any case)."""
 
+    def name_taken(self, name: str, number: str) -> bool:
+        """An active contact of another number has this name (any case): Xero would refuse it."""
+
     def learn(self, contact: IndexedContact) -> None:
         """A contact that we have just written, before the index is read again."""
 

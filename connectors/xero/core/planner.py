@@ -23,6 +23,9 @@ _LEAST = 5  # documents a batch shrinks to after time-outs
 _ASK_AGAIN = 0.05  # seconds between looks at the bucket while orders gather
 # Calls a chain still needs, from this step on.
 _CHAIN = {Step.CONTACT: 3, Step.INVOICE: 2, Step.PAYMENT: 1, Step.ITEM: 1}
+_CHAIN_ORDER = (Step.CONTACT, Step.INVOICE, Step.PAYMENT)
+# With so many batches' worth of orders in memory nobody's order waits for a call to fill: there is a queue anyway.
+_PILE = 3
 _LOOKUPS = (Step.PAYMENT, Step.INVOICE, Step.CONTACT)
 
 
@@ -107,6 +110,8 @@ class Planner:
         due = [d for d in queue if d.not_before <= now]
         if len(due) >= self.sizes[step] or step is Step.ITEM:
             return True
+        if len(self.desk.jobs) >= _PILE * self.desk.settings.batch and self._fills(step, now):
+            return False
         free = self._tokens(now)
         if any(d.chained for d in due):
             # Its order has begun: its call is kept for it. Another batch on the step before joins it if calls are few.
@@ -115,6 +120,20 @@ class Planner:
         if step is Step.INVOICE and any(d.not_before <= now for d in self.desk.ready[Step.CONTACT]):
             return False  # one chain for both: the contacts go first
         return free - self._owed() >= self._need(step)
+
+    def _fills(self, step: Step, now: float) -> bool:
+        """Whether more documents of this step will come without it. In a backlog a call is sent full or not at all.
+
+        A contact waits only while something is in flight, and the steps behind it wait for contacts: so one of them
+        always goes.
+        """
+        if step is Step.CONTACT:
+            return any(b.kind == "write" and b.state is not Rest.RESTING for b in self.batches.values())
+        before = _CHAIN_ORDER[: _CHAIN_ORDER.index(step)]
+        coming = any(
+            b.kind == "write" and b.step in before and b.state is not Rest.RESTING for b in self.batches.values()
+        )
+        return coming or any(d.not_before <= now for earlier in before for d in self.desk.ready[earlier])
 
     def _need(self, step: Step) -> int:
         limits = self.budget.limits
