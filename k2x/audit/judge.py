@@ -164,6 +164,6 @@ def _last_letter(letters: list[LetterSeen], latest: OrderSeen) -> LetterSeen | N
 
 def _unposted_state(results: list[ResultSeen], latest: OrderSeen) -> str:
     """The newest word about the newest version; lost where there is none."""
-    words = {"SUPPRESSED": "suppressed", "WAITING": "waiting", "PARKED": "parked"}
+    words = {"SUPPRESSED": "suppressed", "CANCELLED": "suppressed", "WAITING": "waiting", "PARKED": "parked"}
     about = [r for r in results if r.version >= latest.version and r.outcome in words]
     return words[max(about, key=lambda r: r.at).outcome] if about else "lost"

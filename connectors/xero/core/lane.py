@@ -148,6 +148,8 @@ class Lane:
         match job.command["kind"]:
             case "SALE":
                 self.sales.start(job)
+            case "CANCEL":
+                self.sales.cancel(job)
             case "CONTACT":
                 self.contacts.update(job)
             case "ITEM":

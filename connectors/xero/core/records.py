@@ -31,7 +31,7 @@ def home(command: Command) -> str:
     """The ledger key of a command's main document: it holds the command while that waits."""
     body: Any = command["body"]
     match command["kind"]:
-        case "SALE":
+        case "SALE" | "CANCEL":
             return invoice_key(command["key"])
         case "CONTACT":
             return str(body["key"])

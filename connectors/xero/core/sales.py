@@ -63,6 +63,10 @@ class Sales:
         finished = entry["state"] == "POSTED" and entry["status"] == "PAID"
         if posted is None:
             return False
+        if entry["state"] == "VOIDED" and entry["xero_id"] is None:  # deleted in Kentico before it was posted
+            if version <= posted:
+                self._leave(job, entry, f"the order was deleted in Kentico: version {posted.isoformat()}")
+            return version <= posted
         if version < posted or (version == posted and finished):
             self._leave(job, entry, f"version {posted.isoformat()} is already posted")
         elif entry["hash"] != sale["money_hash"]:
@@ -74,6 +78,21 @@ class Sales:
         else:
             return False
         return True
+
+    def cancel(self, job: Job) -> None:
+        """An order deleted in Kentico. If never begun it ends here, and an older version sent again is not posted."""
+        entry = self.desk.entry(job.home)
+        if entry is not None and (entry["xero_id"] or entry["intention"] or entry["version"]):
+            text = f"Deleted in Kentico, and in Xero as {entry['number']}."
+            hint = "Void or credit it in Xero if the money was returned, then `k2x dlt redrive --decision skip`."
+            self.desk.refuse(job, Refusal(ErrorClass.HELD, "deleted_after_posting", text, hint))
+            self.desk.end(job)
+            return
+        entry = self.desk.fresh(job.home, "invoice")
+        entry["state"], entry["reason"] = "VOIDED", "deleted in Kentico before it was posted"
+        entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
+        self.desk.result(job.command, "order", "CANCELLED", message="deleted in Kentico before it was posted")
+        self.desk.end(job, entry)
 
     def _leave(self, job: Job, entry: LedgerEntry, why: str, write: LedgerEntry | None = None) -> None:
         self.desk.result(

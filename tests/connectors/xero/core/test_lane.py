@@ -287,9 +287,25 @@ def test_what_is_no_command_goes_to_the_dead_letters_with_its_bytes() -> None:
     assert world.offset == 1
 
 
-def test_refunds_and_cancellations_are_held_for_a_person() -> None:
-    world = _world().put(envelope("CANCEL", "shop|1", None, org="uk", order="1")).run()
+def test_refunds_are_held_for_a_person() -> None:
+    world = _world().put(envelope("REFUND", "shop|1", None, org="uk", order="1")).run()
     assert world.letter()["x-error-class"] == "held"
+
+
+def test_an_order_deleted_before_it_was_posted_is_cancelled_and_stays_so() -> None:
+    world = _world().put(envelope("CANCEL", "shop|1", None, org="uk", order="1")).run()
+    assert [result["outcome"] for result in world.results] == ["CANCELLED"]
+    calls = len(world.sends)
+    world.put(sale(1)).run()
+    assert world.results[-1]["outcome"] == "UNCHANGED"
+    assert len(world.sends) == calls, "an older version sent again is not posted"
+    assert world.letters == []
+
+
+def test_an_order_deleted_after_posting_is_held() -> None:
+    world = _world().put(sale(1)).run()
+    world.put(envelope("CANCEL", "shop|1", None, org="uk", order="1")).run()
+    assert (world.letter()["x-error-class"], world.letter()["x-error-code"]) == ("held", "deleted_after_posting")
 
 
 def test_a_revoked_lane_does_nothing_more() -> None:
