@@ -14,6 +14,10 @@ TRADING = ("emea", "apac")  # the instances whose shops place orders by themselv
 INSTANCES = {"emea": "Europe/London", "apac": "Australia/Sydney", "seed2021": "Europe/London"}
 STORES = {"emea/GoatUK": "uk", "emea/GoatDE": "de", "apac/GoatAU": "au", "seed2021/SeedUK": "uk"}
 
+# Both sandboxes answer within milliseconds: a killed sink's successor need not wait production's minute and a half
+# for the session to end (45 s) and for calls that may still be under way (30 + 60 s).
+_SINK = {"session_timeout_s": 10.0, "intention_lapse_s": 5.0, "deadline_s": 15.0}
+
 
 def deployment(bootstrap: str, ports: dict[str, int], directory: Path, speed: float) -> dict[str, Any]:
     """The configuration as plain data. `speed`: the sandbox's clock and the sink's budget run this much faster."""
@@ -27,6 +31,7 @@ def deployment(bootstrap: str, ports: dict[str, int], directory: Path, speed: fl
             "authorize_url": f"{xero}/connect/authorize",
             "connections_url": f"{xero}/connections",
             "budget": {"speed": speed},
+            "sink": dict(_SINK),
         },
         "organisations": {
             org: {

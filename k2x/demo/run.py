@@ -10,10 +10,10 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from k2x.audit.facts import Facts, gather
 from k2x.audit.judge import Store, Verdict, judge
@@ -22,7 +22,7 @@ from k2x.demo import outcome
 from k2x.demo.books import Books
 from k2x.demo.deployment import TRADING
 from k2x.demo.world import World
-from k2x.errors import K2xError
+from k2x.errors import K2xError, SandboxFailed
 from k2x.publish import rules_of
 
 # How long after the last order was placed; the slowest honest wait is a paced Xero minute.
@@ -30,6 +30,10 @@ _SETTLE_S = 150.0
 _LOOK_EVERY_S = 2.0
 # Hints are debounced for 2 s and read in batches: this much silence means that nothing is under way.
 _QUIET_LOOKS = 3
+# A sandbox that dies is back within three seconds (k2x.supervisor); only one that stays away ends the demo.
+_AWAY_S = 15.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -129,8 +133,8 @@ async def settle(world: World, say: Callable[[str], None], patience_s: float = _
     deadline = time.monotonic() + patience_s
     quiet, before = 0, None
     while True:
-        trade = await world.get("kentico", "/_sandbox/trade")
-        seen = await look(world)
+        trade = await _patiently(world, lambda: world.get("kentico", "/_sandbox/trade"))
+        seen = await _patiently(world, lambda: look(world))
         total = seen.total
         say(
             f"orders {total.orders_in}  paid {total.paid}  dead letters {total.dead_lettered}  suppressed "
@@ -144,7 +148,7 @@ async def settle(world: World, say: Callable[[str], None], patience_s: float = _
         if trade["error"]:
             raise K2xError(f"the Kentico sandbox stopped trading: {trade['error']}")
         if not trading and not seen.open_keys(held=False) and trade["held_edits"]:
-            await world.post("kentico", "/_sandbox/release", {})
+            await _patiently(world, lambda: world.post("kentico", "/_sandbox/release", {}))
             continue
         if not trading and quiet >= _QUIET_LOOKS:
             return seen
@@ -152,6 +156,19 @@ async def settle(world: World, say: Callable[[str], None], patience_s: float = _
             return seen
         world.check()
         await asyncio.sleep(_LOOK_EVERY_S if trading else _LOOK_EVERY_S / 2)
+
+
+async def _patiently(world: World, ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again while a sandbox is being started anew. Raises the last SandboxFailed, or what `world.check` finds."""
+    deadline = time.monotonic() + _AWAY_S
+    while True:
+        try:
+            return await ask()
+        except SandboxFailed:
+            world.check()
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_LOOK_EVERY_S / 4)
 
 
 async def look(world: World) -> Look:
@@ -181,7 +198,7 @@ async def _trade_on(world: World, stop: asyncio.Event, say: Callable[[str], None
     gentle = {"orders": 0, "rate": 0.2, "must_fail": True}
     await world.post("kentico", "/_sandbox/trade", gentle)
     while not stop.is_set():
-        total = (await look(world)).total
+        total = (await _patiently(world, lambda: look(world))).total
         say(f"trading on; Ctrl-C ends it. orders {total.orders_in}  paid {total.paid}  Xero calls {total.xero_calls}")
         world.check()
         await _sleep_or(stop, 5.0)
