@@ -41,6 +41,7 @@ class SinkSettings(BaseModel):
     state_dir: Path = Field(description="local copies of ledgers and reference data; may be lost at any time")
     core: CoreSettings = CoreSettings()
     group_id: str = "k2x-sink"
+    instance_id: str | None = Field(None, description="static membership: a restart within the session moves nothing")
     queue: int = Field(200, ge=1, description="records between the consumer and a lane")
     workers: int = Field(5, ge=1, le=5, description="Xero takes 5 calls at a time")
     session_timeout: float = Field(45.0, gt=0)

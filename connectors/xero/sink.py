@@ -88,7 +88,7 @@ class Sink:
 
     def _conf(self) -> dict[str, Any]:
         settings = self._settings
-        own = {
+        own: dict[str, Any] = {
             "group.id": settings.group_id,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
@@ -103,6 +103,8 @@ class Sink:
             "queued.min.messages": 1000,
             "fetch.wait.max.ms": 50,
         }
+        if settings.instance_id:
+            own["group.instance.id"] = settings.instance_id
         return {**own, **self._kafka}
 
     # -- rebalance ----------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from connectors.xero.outcomes import Element, Remedy
 from schemas.letters import ErrorClass
 from schemas.types import LedgerEntry, Sale, Tender
 
+_PATIENCE = 4  # times that Xero may not find a fresh contact before a person looks
+_AFTER_404 = 5.0  # seconds, doubling
 _DECIDE = "Look at both, then `k2x dlt redrive --decision post|skip|reissue`."
 
 
@@ -362,10 +364,14 @@ class Sales:
     def invoice_unknown_contact(self, document: Document, refusal: Refusal) -> None:
         """Xero does not know the contact's id any more (merged or deleted): upsert him again, once."""
         job = document.jobs[0]
-        if job.new_contact:
+        job.new_contact += 1
+        if job.new_contact > _PATIENCE:
             self.refused(document, refusal)
             return
-        job.new_contact += 1
+        if job.new_contact > 1:  # the contact is there for certain: the answer is not to be trusted at once
+            document.not_before = self.desk.now.mono + _AFTER_404 * 2 ** (job.new_contact - 2)
+            self.desk.ready[Step.INVOICE].append(document)
+            return
         entry = self.desk.fresh(job.home, "invoice")
         entry["state"], entry["intention"], entry["contact_id"] = "INTENDED", None, None
         entry["number"] = job.number

@@ -16,6 +16,9 @@ from connectors.xero.outcomes import Course, whole_refusal
 
 _LONGEST = 30.0  # seconds between repeats: eight of them fit into the key's window
 _LONGEST_OUTAGE = 60.0
+# How often a 404 to a document alone is asked again before it is believed; contacts are then upserted anew.
+_BELIEVED = {Step.INVOICE: 1, Step.CONTACT: 1, Step.PAYMENT: 4, Step.ITEM: 4}
+_AFTER_404 = 5.0  # seconds, doubling
 _AFTER_500 = 2.0  # seconds after an answered 500 until its commit, if there was one, can be read
 _PACE = 120.0  # seconds: longer than the minute's window can make a call wait, or the spreading of a poor day
 _UPSERTS = (Step.CONTACT, Step.ITEM)
@@ -121,7 +124,9 @@ class Troubles:
 
     def _alone(self, document: Document, answer: Answer) -> None:
         not_found = answer.status == 404
-        if not_found and document.attempt == 1:  # a gateway's 404 passes: ask once more before it is believed
+        if not_found and document.attempt <= _BELIEVED.get(document.step, 1):  # a gateway's 404 passes
+            again = _AFTER_404 * 2 ** (document.attempt - 1) if document.attempt > 1 else 0.0
+            document.not_before = self.desk.now.mono + again
             document.attempt += 1
             document.chained = True
             self.desk.ready[document.step].append(document)
@@ -186,7 +191,7 @@ class Troubles:
         if wait > moment:
             for job in list(self.desk.jobs.values()):
                 self.desk.park(job, reason, wait)
-        for queue in (*self.desk.lookups.values(), self.desk.ready[Step.CONTACT], self.desk.ready[Step.ITEM]):
+        for queue in (*self.desk.lookups.values(), *self.desk.ready.values()):
             for document in queue:
                 if document.not_before - now > moment:
                     self._park(

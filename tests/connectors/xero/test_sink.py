@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -248,6 +252,38 @@ def test_a_topic_with_two_partitions_is_refused(
     office = Office(kafka, xero_sandbox, topic_prefix, tmp_path)
     with office.sink() as sink:
         until(lambda: sink.lanes() == {topic_prefix: "refused"})
+
+
+def test_killed_at_every_point_each_order_is_in_xero_once(office: Office) -> None:
+    """kill -9 before the send, after it, after the answer, after the ledger, before the commit: one after another."""
+    found = office.sandbox.organisations["uk"]
+    given = {
+        "kafka": office.kafka["bootstrap.servers"],
+        "slug": office.slug,
+        "group": f"g-{office.slug}",
+        "state": str(office.home / "killed"),
+        "token_url": f"{office.sandbox.url}/connect/token",
+        "api_url": office.sandbox.api_url,
+        "client_id": found["client_id"],
+        "client_secret": found["client_secret"],
+    }
+    points = ("before_send", "after_send", "after_answer", "after_ledger:3", "before_commit:3")
+    for n, point in enumerate(points):
+        office.put(_sale(office, n, payments=[tender("20.00", 1), tender("100.00", 2)]))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.connectors.xero.sink_process", json.dumps(given)],
+            env={**os.environ, "K2X_CRASH_AT": point},
+        )
+        try:
+            assert process.wait(60) == -signal.SIGKILL
+        finally:
+            process.kill()
+    with office.sink("whole", instance_id="one"):  # the same member again: nobody waits for the dead one's session
+        until(lambda: office.outcomes().count("POSTED") == len(points))
+    assert sorted(i["InvoiceNumber"] for i in office.invoices(office.slug)) == [f"{office.slug}-{n}" for n in range(5)]
+    assert [p["Amount"] for p in office.payments(office.slug)].count(20) == len(points)
+    assert len(office.payments(office.slug)) == 2 * len(points)
+    assert office.letters() == 0
 
 
 # -- the log alone --------------------------------------------------------------------------------------------------
