@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 from typing import Any
@@ -19,6 +20,8 @@ _COMMANDS = {
     "run": ("run", "Run one process: receiver, reader, streams, sink, writeback."),
     "topics": ("topics", "Create or describe the Kafka topics."),
     "rules": ("rules", "Publish or show the business rules."),
+    "dlt": ("dlt", "The dead letters: list, show, send again."),
+    "trace": ("trace", "The whole story of one order."),
     "xero": ("xero", "Connect to Xero; show the state of the connection."),
     "xero-sandbox": ("sandboxes", "Run the Xero sandbox alone."),
     "kentico-sandbox": ("sandboxes", "Run the Kentico sandbox alone."),
@@ -46,6 +49,42 @@ class _Lazy(click.Group):
         except K2xError as error:
             click.echo(f"k2x: {error}", err=True)
             ctx.exit(1)
+        except click.exceptions.Exit:
+            raise
+        except Exception as error:
+            said = _said(error)
+            if said is None:  # ours to mend: its stack trace is what we need
+                raise
+            click.echo(f"k2x: {said}", err=True)
+            ctx.exit(1)
+
+
+def _said(error: Exception) -> str | None:
+    """What a person is told of an error from below the front door; None for one that is a bug."""
+    from confluent_kafka import KafkaException
+
+    from connectors.kentico.errors import KenticoError
+    from connectors.xero.errors import XeroError
+    from schemas.errors import DeliveryError, SchemaError
+
+    if isinstance(error, BrokenPipeError):
+        return None
+    if isinstance(error, OSError):
+        return _said_by_system(error)
+    if isinstance(error, KafkaException):
+        return f"Kafka: {error}. Check the kafka section of the configuration, and that the broker is up."
+    return str(error) if isinstance(error, KenticoError | XeroError | DeliveryError | SchemaError) else None
+
+
+def _said_by_system(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"{error.strerror or error}. Another program listens there: stop it, or choose another port under "
+            "`ports` in k2x.yaml (0: a free one)"
+        )
+    if error.filename is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}. Choose a place that exists, has room, and that you may write to."
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -87,7 +87,7 @@ class Supervisor:
                 stderr=out,
                 env={**os.environ, **child.env},
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=_dying_with(os.getpid()) if sys.platform == "linux" else None,
             )
         log.info("process_started", process=child.name, pid=child.process.pid)
 
@@ -101,15 +101,24 @@ class Supervisor:
             child.deaths = [t for t in child.deaths if now - t < _DEATHS_WINDOW_S] + [now]
             log.warning("process_ended", process=child.name, code=code, log=str(child.log_file))
             if len(child.deaths) >= _DEATHS_TOO_MANY:
-                child.failed = (
+                self._give_up(
+                    child,
                     f"ended {len(child.deaths)} times in a minute, last with code {code}; see {child.log_file}"
+                    f"{_last_words(child.log_file)}",
                 )
-                if self._on_failure:
-                    self._on_failure(child.name)
                 return
             await asyncio.sleep(_RESTART_PAUSES_S[min(len(child.deaths) - 1, len(_RESTART_PAUSES_S) - 1)])
             child.restarts += 1
-            await self._spawn(child)
+            try:
+                await self._spawn(child)
+            except OSError as error:
+                self._give_up(child, f"cannot be started again: {error}. Is the machine short of memory or files?")
+                return
+
+    def _give_up(self, child: Child, why: str) -> None:
+        child.failed = why
+        if self._on_failure:
+            self._on_failure(child.name)
 
     async def _end(self, child: Child) -> None:
         assert child.process is not None  # noqa: S101 - only living children come here
@@ -128,7 +137,7 @@ async def run_to_end(name: str, command: Sequence[str], env: Mapping[str, str]) 
         env={**os.environ, **env},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        preexec_fn=_dying_with(os.getpid()) if sys.platform == "linux" else None,
     )
     output, _ = await process.communicate()
     text = output.decode("utf-8", "replace")
@@ -143,6 +152,25 @@ def _signal(child: Child, number: signal.Signals) -> None:
             os.killpg(child.process.pid, number)
 
 
-def _die_with_parent() -> None:
-    """In the child, before exec: the kernel sends SIGTERM when the parent dies, however it dies."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _last_words(path: Path) -> str:
+    """What a process said of its end: its last line for a person (`k2x: …`), else its last line."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 8000))
+            lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    except OSError:
+        return ""
+    said = next((line for line in reversed(lines) if line.startswith("k2x: ")), lines[-1] if lines else "")
+    return f"\n  it said: {said.removeprefix('k2x: ')[:600]}" if said else ""
+
+
+def _dying_with(parent: int) -> Callable[[], None]:
+    """For the child, before exec: the kernel sends SIGTERM when the parent dies, however it dies."""
+    libc = ctypes.CDLL(None, use_errno=True)  # loaded before the fork: little may be done after it
+
+    def ask() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # dead before it was asked for
+            os._exit(1)
+
+    return ask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ from k2x.logs import configure
 from k2x.publish import publish_rules
 from k2x.settings import Settings
 from k2x.supervisor import Supervisor
+
+_LOOK_S = 1.0
 
 
 @click.command()
@@ -55,10 +58,19 @@ async def _run(settings: Settings, config: Path) -> None:
             command = [sys.executable, "-m", "k2x", "run", name, "--config", str(config)]
             await supervisor.start(name, command, {"K2X_KAFKA__BOOTSTRAP": bootstrap}, logs / f"{name}.log")
         click.echo(f"running: {', '.join(processes.NAMES)}; logs in {logs}; Ctrl-C ends it")
-        await stop.wait()
+        await _watch(stop, broker)
         if supervisor.failures():
             raise ProcessFailed("; ".join(supervisor.failures()))
     finally:
         await supervisor.stop()
         if broker is not None:
             await loop.run_in_executor(None, broker.stop)
+
+
+async def _watch(stop: asyncio.Event, broker: EmbeddedKafka | None) -> None:
+    """Until somebody asks to stop, or a process is given up; raises BrokerDied when Kafka ends by itself."""
+    while not stop.is_set():
+        if broker is not None:
+            broker.check()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _LOOK_S)

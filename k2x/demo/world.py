@@ -26,7 +26,8 @@ from k2x.clients import codec, librdkafka
 from k2x.config import load
 from k2x.demo.deployment import deployment, secrets
 from k2x.embedded import EmbeddedKafka
-from k2x.errors import K2xError, ProcessFailed, SandboxFailed
+from k2x.embedded.datadir import DataDir
+from k2x.errors import ConfigError, K2xError, ProcessFailed, SandboxFailed
 from k2x.publish import publish_rules
 from k2x.settings import Settings
 from k2x.supervisor import Supervisor
@@ -49,7 +50,7 @@ class World:
         self.supervisor = Supervisor()
         self.kafka_conf: dict[str, Any] = {}
         self.ports: dict[str, int] = {}
-        self._kafka: EmbeddedKafka | None = None
+        self.broker: EmbeddedKafka | None = None
         self._settings: Settings | None = None
 
     @property
@@ -63,12 +64,14 @@ class World:
 
     async def start(self, say: Any) -> None:
         """Bring everything up, in the order of who needs whom; `say` is told each step."""
+        _ours(self.directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.ports = _ports(self.directory / "ports.json")
         os.environ.update(secrets())
         say("Kafka (a cold start downloads about 50 MB once)")
-        self._kafka = EmbeddedKafka(self.directory / "kafka", log=say)
-        bootstrap = await asyncio.get_running_loop().run_in_executor(None, self._kafka.start)
+        self.broker = EmbeddedKafka(self.directory / "kafka", log=say)
+        bootstrap = await asyncio.get_running_loop().run_in_executor(None, self.broker.start)
+        # Only now: Kafka's lock keeps a second demo off this directory, and off the first one's addresses.
+        self.ports = _ports(self.directory / "ports.json")
         say("the Xero sandbox and the Kentico shop")
         await self._start_sandboxes()
         path = self.directory / "k2x.yaml"
@@ -91,13 +94,13 @@ class World:
     async def stop(self) -> None:
         """Stop children first, the broker last, so that each can commit what it has."""
         await self.supervisor.stop()
-        if self._kafka is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._kafka.stop)
+        if self.broker is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self.broker.stop)
 
     def check(self) -> None:
         """Raise what has failed for good: a process given up, or the broker."""
-        if self._kafka is not None:
-            self._kafka.check()
+        if self.broker is not None:
+            self.broker.check()
         if self.supervisor.failures():
             raise ProcessFailed("; ".join(self.supervisor.failures()))
 
@@ -160,14 +163,33 @@ class World:
 
 
 def drop(directory: Path) -> None:
-    """Forget Kafka's data and both sandboxes' state together."""
-    shutil.rmtree(directory, ignore_errors=False) if directory.exists() else None
+    """Forget Kafka's data and both sandboxes' state together. Raises AlreadyRunning, or ConfigError for what is not
+    a demo's directory: nothing is deleted then."""
+    _ours(directory)
+    if not directory.exists():
+        return
+    lock = DataDir(directory / "kafka").acquire()
+    try:
+        shutil.rmtree(directory)
+    finally:
+        os.close(lock)
+
+
+def _ours(directory: Path) -> None:
+    """A directory of something else is neither written into nor deleted: it may hold a shop's own k2x.yaml."""
+    if directory.exists() and any(directory.iterdir()) and not (directory / "kafka").is_dir():
+        raise ConfigError(
+            f"{directory} holds files that no demo has written. Choose another --data-dir, or an empty one"
+        )
 
 
 def _ports(path: Path) -> dict[str, int]:
     """Free ports, kept between runs so that addresses a person has noted stay true while they are free."""
     names = ["xero", "kentico", "receiver", *(f"{name}-metrics" for name in PROCESSES)]
-    kept: dict[str, int] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    try:
+        kept: dict[str, int] = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):  # a run that was killed while writing: new ports serve as well
+        kept = {}
     ports = {name: kept[name] if name in kept and _free(kept[name]) else _free_port() for name in names}
     path.write_text(json.dumps(ports), "utf-8")
     return ports

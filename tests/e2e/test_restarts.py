@@ -1,4 +1,4 @@
-"""Every process is killed by -9 in mid-flow, the sandboxed Xero and the broker too: nothing is lost, nothing doubled."""
+"""Every process, Xero and the broker are killed by -9 in mid-flow: every order still has its one right end."""
 
 from __future__ import annotations
 
@@ -55,6 +55,18 @@ async def kill(world: World, name: str) -> int:
     return process.pid
 
 
+async def kill_kafka(world: World) -> None:
+    """kill -9 of the Java process; then the same broker again, on the same port and data."""
+    broker = world.broker
+    assert broker is not None
+    assert broker.pid is not None
+    before = broker.bootstrap
+    (java,) = Path(f"/proc/{broker.pid}/task/{broker.pid}/children").read_text("utf-8").split()
+    os.kill(int(java), signal.SIGKILL)
+    await asyncio.to_thread(broker.stop)
+    assert await asyncio.to_thread(broker.start) == before
+
+
 async def ended_well(world: World, orders: int) -> None:
     """Every order has its one end, whatever was killed meanwhile."""
     seen = await settle(world, lambda line: None)
@@ -79,8 +91,10 @@ async def test_every_process_is_killed_in_mid_flow_and_every_order_ends_as_it_mu
     await trade(world, _ORDERS, _RATE)
     killed = {}
     for number, name in enumerate(_VICTIMS, 1):
-        await placed(world, number * _ORDERS // (len(_VICTIMS) + 1))
+        await placed(world, number * _ORDERS // (len(_VICTIMS) + 2))
         killed[name] = await kill(world, name)
+    await placed(world, (len(_VICTIMS) + 1) * _ORDERS // (len(_VICTIMS) + 2))
+    await kill_kafka(world)
     await ended_well(world, _ORDERS)
     for name, pid in killed.items():
         child = world.supervisor.children[name]
