@@ -16,8 +16,7 @@ from connectors.xero.outcomes import Course, whole_refusal
 
 _LONGEST = 30.0  # seconds between repeats: eight of them fit into the key's window
 _LONGEST_OUTAGE = 60.0
-# How often a 404 to a document alone is asked again before it is believed; contacts are then upserted anew.
-_BELIEVED = {Step.INVOICE: 1, Step.CONTACT: 1, Step.PAYMENT: 4, Step.ITEM: 4}
+_BELIEVED = 4  # times that a 404 to a document alone is asked again, where it names nothing that could be missing
 _AFTER_404 = 5.0  # seconds, doubling
 _AFTER_500 = 2.0  # seconds after an answered 500 until its commit, if there was one, can be read
 _PACE = 120.0  # seconds: longer than the minute's window can make a call wait, or the spreading of a poor day
@@ -124,7 +123,9 @@ class Troubles:
 
     def _alone(self, document: Document, answer: Answer) -> None:
         not_found = answer.status == 404
-        if not_found and document.attempt <= _BELIEVED.get(document.step, 1):  # a gateway's 404 passes
+        # A gateway's 404 passes; one that may be about a contact's id is believed the second time.
+        names_contact = document.step is Step.INVOICE or "ContactID" in document.parts
+        if not_found and document.attempt <= (1 if names_contact else _BELIEVED):
             again = _AFTER_404 * 2 ** (document.attempt - 1) if document.attempt > 1 else 0.0
             document.not_before = self.desk.now.mono + again
             document.attempt += 1
