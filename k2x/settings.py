@@ -97,7 +97,6 @@ class Sink(_Part):
     intention_lapse_s: float = Field(30.0, gt=0)
     deadline_s: float = Field(60.0, gt=0)
     session_timeout_s: float = Field(45.0, gt=1)
-    reference_refresh_s: float = Field(900.0, gt=1)
 
 
 class Xero(_Part):

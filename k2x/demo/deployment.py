@@ -12,6 +12,8 @@ from k2x.shipped import rules_dir
 ORGANISATIONS = ("uk", "au", "de")
 TRADING = ("emea", "apac")  # the instances whose shops place orders by themselves
 INSTANCES = {"emea": "Europe/London", "apac": "Australia/Sydney", "seed2021": "Europe/London"}
+# rules/uk.yaml writes into these columns of GoatUK's orders; the other stores show the default, which is off.
+WRITE_BACK = {"emea": ("OrderXeroInvoiceNumber", "OrderXeroInvoiceID", "OrderXeroStatus")}
 STORES = {"emea/GoatUK": "uk", "emea/GoatDE": "de", "apac/GoatAU": "au", "seed2021/SeedUK": "uk"}
 
 # Both sandboxes answer within milliseconds: a killed sink's successor need not wait production's minute and a half
@@ -76,6 +78,7 @@ def _instance(name: str, zone: str, kentico: str) -> dict[str, Any]:
         },
         "webhook_secret_envs": [_variable("KENTICO", name, "WEBHOOK_SECRET")],
         "hint_token_env": _variable("KENTICO", name, "HINT_TOKEN"),
+        "write_back_columns": list(WRITE_BACK.get(name, ())),
     }
 
 

@@ -22,6 +22,7 @@ import structlog
 import yaml
 
 from k2x import kafka_topics
+from k2x.audit.log import read_to_end
 from k2x.clients import codec, librdkafka
 from k2x.config import load
 from k2x.demo.deployment import deployment, secrets
@@ -31,6 +32,7 @@ from k2x.errors import ConfigError, K2xError, ProcessFailed, SandboxFailed
 from k2x.publish import publish_rules
 from k2x.settings import Settings
 from k2x.supervisor import Supervisor
+from schemas.topics import REFERENCE
 
 log = structlog.get_logger()
 
@@ -142,6 +144,19 @@ class World:
     async def _ready(self) -> None:
         waits = [self._answers(f"http://127.0.0.1:{self.ports[f'{n}-metrics']}/metrics", n) for n in PROCESSES]
         await asyncio.gather(self._answers(self.url("receiver") + "/healthz", "receiver"), *waits)
+        await self._organisations_read()
+
+    async def _organisations_read(self) -> None:
+        """Until Xero's accounts, tax rates and contacts are on Kafka: orders before that are parked, and would wait."""
+        ends = time.monotonic() + _READY_S
+        missing = set(self.settings.organisations)
+        while missing and time.monotonic() < ends:
+            await asyncio.sleep(0.3)
+            loop = asyncio.get_running_loop()
+            missing -= await loop.run_in_executor(None, complete_organisations, self.kafka_conf)
+            self.check()
+        if missing:
+            log.warning("not_read_yet", organisations=sorted(missing), see=str(self._log("sink")))
 
     async def _answers(self, url: str, name: str) -> None:
         deadline = time.monotonic() + _READY_S
@@ -160,6 +175,12 @@ class World:
 
     def _log(self, name: str) -> Path:
         return self.directory / "logs" / f"{name}.log"
+
+
+def complete_organisations(kafka: Mapping[str, Any]) -> set[str]:
+    """The organisations of which a whole snapshot is on the reference topic."""
+    keys = ((message.key() or b"").decode().split("|") for message in read_to_end(kafka, [REFERENCE]))
+    return {org for org, kind, *_ in keys if kind == "COMPLETE"}
 
 
 def drop(directory: Path) -> None:
