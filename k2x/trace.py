@@ -171,8 +171,8 @@ class Reader:
         told = letter.schema in ("order", "command")  # the result beside it says the same
         said = "" if told else f"{letter.message} "
         text = f"{letter.error_class}/{letter.code}{again}: {said}Remedy: {letter.hint}"
-        facts = {"class": letter.error_class, "code": letter.code, "message": letter.message, "hint": letter.hint}
-        facts["version"] = letter.version
+        facts: dict[str, Any] = {"class": letter.error_class, "code": letter.code, "hint": letter.hint}
+        facts |= {"message": letter.message, "version": letter.version}
         return Happening(letter.at, "letter", letter.id, text, facts)
 
     def _decoded(self, message: Message) -> dict[str, Any] | None:

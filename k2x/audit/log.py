@@ -24,6 +24,7 @@ def read_to_end(kafka: Mapping[str, Any], topics: Iterable[str], quiet_s: float 
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
         "enable.partition.eof": True,
+        "fetch.wait.max.ms": 10,  # the broker holds a fetch at the end that long: 0.5 s of waiting by default
         "group.id": f"k2x-reader-{uuid.uuid4().hex[:8]}",  # required by the client, never joined
     }
     consumer = Consumer({**conf, **kafka})

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from k2x.dead_letters.archive import MARK, SENT_AGAIN, SKIPPED, mark_key
 from k2x.dead_letters.errors import DecisionImpossible, RedriveInterrupted
-from k2x.dead_letters.letter import Letter
+from k2x.dead_letters.letter import Letter, State
 from schemas.codec import Codec
 from schemas.delivery import Record
 from schemas.errors import NotDelivered
@@ -93,6 +93,8 @@ def _step(letter: Letter, decision: str | None, known: set[str]) -> Step:
     held = letter.error_class == ErrorClass.HELD
     if decision == "skip":
         return Step(letter, skip=True)
+    if letter.state is State.SUPERSEDED:  # its count and its version are older than the newer letter's
+        return Step(letter, left=f"{letter.why}: send that one")
     if letter.replays + 1 > MOST_REPLAYS:
         return Step(
             letter,
