@@ -155,7 +155,21 @@ def test_one_process_without_a_broker_says_what_to_do(shop: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["init", "check", "demo", "up", "run", "topics", "rules", "dlt", "trace", "xero", "xero-sandbox", "kentico-sandbox"]
+    "command",
+    [
+        "init",
+        "check",
+        "demo",
+        "up",
+        "run",
+        "topics",
+        "rules",
+        "dlt",
+        "trace",
+        "xero",
+        "xero-sandbox",
+        "kentico-sandbox",
+    ],
 )
 def test_every_command_has_help_with_an_example(command: str) -> None:
     result = run(command, "--help")
