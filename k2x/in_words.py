@@ -99,10 +99,12 @@ def moment(at: datetime | None, *, millis: bool = False) -> str:
 
 
 def span(length: timedelta) -> str:
-    """A duration as people say it: 0.4 s, 12 s, 5 min, 3 h, 12 d."""
+    """A duration as people say it: 40 ms, 1.4 s, 12 s, 5 min, 3 h, 12 d."""
     seconds = length.total_seconds()
+    if seconds < 1:
+        return f"{max(seconds, 0.0) * 1000:.0f} ms"
     if seconds < 10:
-        return f"{max(seconds, 0.0):.1f} s"
+        return f"{seconds:.1f} s"
     for most, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
         if seconds < most:
             return f"{seconds / size:.0f} {unit}"

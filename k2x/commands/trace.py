@@ -24,7 +24,7 @@ def trace(config: Path, order: str, as_json: bool) -> None:
     """Everything k2x knows of one order, in the order it happened: events, commands, results, ledger, dead letters.
 
     ORDER is instance|OrderID, store/OrderID, OrderID, or an invoice number. Times are UTC, as Kafka took the records;
-    beside each stands how long after the first it came.
+    beside each stands how long after the one before it came.
 
     Example:  k2x trace emea/GoatUK/1042
     """
@@ -60,14 +60,15 @@ def _page(story: Story) -> str:
     first = story.happenings[0].at
     lines = [f"Order {story.key}, first heard of {first.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", ""]
     width = max(len(h.what) for h in story.happenings)
-    day = first.date()
+    day, before = first.date(), first
     for h in story.happenings:
         if h.at.date() != day:
             day = h.at.date()
             lines.append(f"{day}")
         time = f"{h.at.astimezone(UTC):%H:%M:%S}.{h.at.microsecond // 1000:03}"
-        lines.append(f"{time}  +{span(h.at - first):>7}  {h.what:{width}}  {' '.join(h.text.split())}")
-        lines.append(f"{'':24}{'':{width}}{h.where}")
+        lines.append(f"{time}  +{span(h.at - before):>7}  {h.what:{width}}  {' '.join(h.text.split())}")
+        lines.append(f"{'':26}{'':{width}}{h.where}")
+        before = h.at
     return "\n".join([*lines, "", story.ending])
 
 
