@@ -1,60 +1,23 @@
 """Customers → contact commands, one for each organisation that the customer's instance feeds.
 
-Guarantee: for each organisation the event ends as a command, a SUPPRESSED or REFUSED result, or parked. The commands
-say "only if known": a customer who never bought is no contact.
+The commands say "only if known": a customer who never bought is no contact. Guarantee: as streams/master_data.py.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import cast
 
-from schemas.delivery import Record
 from schemas.types import CustomerChanged
-from streams.aggregates import Aggregates, first_made
-from streams.outputs import Source, Subject
-from streams.stores import Route
+from streams.flow import Made, StoreFlow
+from streams.master_data import MasterData
 
 
-class Contacts(Aggregates):
+class Contacts(MasterData[CustomerChanged]):
     agent = "contacts"
     kind = "contact"
 
-    def handle(self, source: Source, now: datetime) -> list[Record]:
-        change = cast(CustomerChanged, self._decode(source))
-        orgs = self._settings.orgs_of(change["instance"])
-        if not orgs:
-            return self._unknown(source, _subject(change, None), change["site_name"], now)
-        records: list[Record] = []
-        for org in orgs:
-            routes = self._stores.of_org(change["instance"], org)
-            records += self._for(source, change, routes, self._waits(source, routes[0]), now)
-        return records
+    def make(self, flow: StoreFlow, change: CustomerChanged, now: datetime) -> Made:
+        return flow.contact(change, now)
 
-    def again(self, source: Source, org: str, now: datetime) -> list[Record]:
-        change = cast(CustomerChanged, self._decode(source))
-        routes = self._stores.of_org(change["instance"], org)
-        if not routes:
-            return self._unknown(source, _subject(change, None), change["site_name"], now)
-        return self._for(source, change, routes, routes[0].waits_for, now)
-
-    def _for(
-        self, source: Source, change: CustomerChanged, routes: list[Route], why: str, now: datetime
-    ) -> list[Record]:
-        subject = _subject(change, routes[0])
-        if why:
-            return self._park(source, subject, routes[0].org, why, now)
-        made = first_made(route.flow.contact(change, now) for route in routes if route.flow is not None)
-        return self._records(source, subject, made, now)
-
-
-def _subject(change: CustomerChanged, route: Route | None) -> Subject:
-    return Subject(
-        instance=change["instance"],
-        kind="contact",
-        key=f"{change['instance']}|{change['customer']['CustomerID']}",
-        version=change["version"],
-        org=route.org if route else None,
-        received_at=change["received_at"],
-        traceparent=change["traceparent"],
-    )
+    def id_of(self, change: CustomerChanged) -> int:
+        return change["customer"]["CustomerID"]

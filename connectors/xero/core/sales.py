@@ -22,7 +22,7 @@ from schemas.types import LedgerEntry, Sale, Tender
 
 _PATIENCE = 4  # times that Xero may not find a fresh contact before a person looks
 _AFTER_404 = 5.0  # seconds, doubling
-_DECIDE = "Look at both, then `k2x dlt redrive --decision post|skip|reissue`."
+_DECIDE = "Look at both; correct Xero by hand if it must change, then `k2x dlt redrive --decision skip`."
 
 
 class Sales:
