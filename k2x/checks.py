@@ -15,7 +15,7 @@ from connectors.xero.errors import XeroError
 from connectors.xero.reference import calls as reference_calls
 from connectors.xero.reference import digest
 from k2x import kafka_topics, wiring
-from k2x.clients import codec, librdkafka
+from k2x.clients import QUIET, codec, librdkafka
 from k2x.errors import ConfigError, K2xError
 from k2x.publish import rules_of
 from k2x.secrets import secret
@@ -49,7 +49,7 @@ def offline(path: Path, settings: Settings, env: Mapping[str, str] = os.environ)
 
 def live(settings: Settings, bootstrap: str | None) -> Iterator[Finding]:
     """The connections: Kafka and its topics, each Kentico's REST, each Xero organisation and its accounts."""
-    kafka = librdkafka(settings, bootstrap) if bootstrap else None
+    kafka = librdkafka(settings, bootstrap) | QUIET if bootstrap else None
     if kafka is None:
         yield Finding("ok", "kafka.bootstrap", "empty: `k2x up` starts an embedded Kafka")
     else:

@@ -12,6 +12,9 @@ from schemas.codec import Codec
 from schemas.ids import CommittedIds
 from schemas.registry import SchemaRegistry
 
+# For commands a person runs: they say in one sentence that Kafka is away; librdkafka says it 20 times a second.
+QUIET = {"log_level": 0}
+
 
 def librdkafka(settings: Settings, bootstrap: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
     """confluent-kafka's configuration: bootstrap and security, nothing else."""

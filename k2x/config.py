@@ -34,6 +34,8 @@ def read_yaml(path: Path) -> Marked:
         raise ConfigError(f"{path} does not exist. `k2x init` writes one.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
+    if not text.strip():
+        raise ConfigError(f"{path} is empty. `k2x init` writes one that passes `k2x check`.")
     try:
         return parse(text, str(path))
     except RulesInvalid as error:
@@ -50,6 +52,17 @@ def explain(path: Path, marked: Marked, error: ValidationError) -> list[str]:
             text = "this key is not known; check its spelling against `k2x init`"
         elif fault["type"] == "missing":
             text = "this key is required"
+        if not keys:  # a rule about several keys begins its sentence with the one at fault
+            file, line = marked.place(_store_named(marked, text))
+            sentences.append(f"{file}:{line}: {text}")
+            continue
         file, line = marked.place(keys)
         sentences.append(f"{file}:{line}: {'.'.join(keys) or 'file'}: {text}")
     return sentences
+
+
+def _store_named(marked: Marked, text: str) -> tuple[str, ...]:
+    """The store whose key a sentence begins with; () for a sentence about the whole file."""
+    stores = marked.data.get("stores")
+    names = stores if isinstance(stores, dict) else {}
+    return next((("stores", name) for name in names if text.startswith((f"stores.{name}:", f"stores.{name}."))), ())

@@ -60,7 +60,9 @@ def _existing(admin: AdminClient) -> dict[str, int]:
     try:
         metadata = admin.list_topics(timeout=20)
     except KafkaException as error:
-        raise K2xError(f"Kafka does not answer: {error}. Check kafka.bootstrap and that the broker is up.") from error
+        raise K2xError(
+            f"Kafka does not answer: {error.args[0].str()}. Check kafka.bootstrap and that the broker is up."
+        ) from error
     return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
 
 
@@ -73,7 +75,7 @@ def _create(admin: AdminClient, topics: list[Topic], partitions: int, replicatio
             future.result(timeout=40)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise K2xError(f"topic {name} cannot be created: {error}") from error
+                raise K2xError(f"topic {name} cannot be created: {error.args[0].str()}") from error
 
 
 def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:

@@ -33,6 +33,7 @@ def _zone(value: str) -> str:
 
 Slug = Annotated[str, AfterValidator(_slug)]
 Zone = Annotated[str, AfterValidator(_zone)]
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class _Part(BaseModel):
@@ -156,8 +157,8 @@ class Ports(_Part):
     """Where each process listens on `host`. 0: a free port, printed at the start."""
 
     host: str = "127.0.0.1"
-    receiver: int = 8080
-    metrics: dict[str, int] = Field(
+    receiver: Port = 8080
+    metrics: dict[str, Port] = Field(
         default_factory=lambda: {"receiver": 9401, "reader": 9402, "streams": 9403, "sink": 9404, "writeback": 9405}
     )
 

@@ -31,7 +31,7 @@ def read_to_end(kafka: Mapping[str, Any], topics: Iterable[str], quiet_s: float 
     try:
         yield from _drain(consumer, set(topics), quiet_s)
     except KafkaException as error:
-        raise K2xError(f"Kafka does not answer: {error}. Is the broker up?") from error
+        raise K2xError(f"Kafka does not answer: {error.args[0].str()}. Is the broker up?") from error
     finally:
         consumer.close()
 

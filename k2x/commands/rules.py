@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from k2x.clients import codec, librdkafka
+from k2x.clients import QUIET, codec, librdkafka
 from k2x.commands.options import config_option, settings_of
 from k2x.errors import ConfigError
 from k2x.publish import publish_rules, published
@@ -59,4 +59,4 @@ def show(config: Path, org: str | None) -> None:
 def _kafka(settings: Settings) -> dict[str, object]:
     if not settings.kafka.bootstrap:
         raise ConfigError("kafka.bootstrap is empty: `k2x up` starts its own Kafka and publishes the rules itself")
-    return librdkafka(settings, settings.kafka.bootstrap)
+    return librdkafka(settings, settings.kafka.bootstrap) | QUIET

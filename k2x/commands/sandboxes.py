@@ -10,7 +10,7 @@ from k2x.errors import SandboxFailed
 
 
 @click.command("xero-sandbox")
-@click.option("--port", default=8091, show_default=True, help="0 picks a free port.")
+@click.option("--port", default=8091, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free port.")
 @click.option("--state", type=click.Path(path_type=Path), default=Path(".k2x/xero-sandbox"), show_default=True)
 def xero_sandbox(port: int, state: Path) -> None:
     """Serve a faithful Xero on this machine; its books are at /books.
@@ -23,7 +23,7 @@ def xero_sandbox(port: int, state: Path) -> None:
 
 
 @click.command("kentico-sandbox")
-@click.option("--port", default=8090, show_default=True, help="0 picks a free port.")
+@click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free port.")
 @click.option("--state", type=click.Path(path_type=Path), default=Path(".k2x/kentico-sandbox"), show_default=True)
 @click.option("--target", default=None, help="The receiver's base address; events are kept until there is one.")
 def kentico_sandbox(port: int, state: Path, target: str | None) -> None:

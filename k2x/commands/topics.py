@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from k2x import kafka_topics
-from k2x.clients import librdkafka
+from k2x.clients import QUIET, librdkafka
 from k2x.commands.options import config_option, settings_of
 from k2x.errors import ConfigError
 from k2x.settings import Settings
@@ -46,7 +46,7 @@ def describe(config: Path, as_json: bool) -> None:
 def _kafka(settings: Settings) -> dict[str, object]:
     if not settings.kafka.bootstrap:
         raise ConfigError("kafka.bootstrap is empty: the embedded Kafka of `k2x up` creates its topics itself")
-    return librdkafka(settings, settings.kafka.bootstrap)
+    return librdkafka(settings, settings.kafka.bootstrap) | QUIET
 
 
 def _print(states: list[kafka_topics.TopicState], as_json: bool) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from k2x import kafka_topics, processes
-from k2x.clients import codec, librdkafka
+from k2x.clients import QUIET, codec, librdkafka
 from k2x.commands.options import config_option, settings_of
 from k2x.embedded import EmbeddedKafka
 from k2x.errors import ProcessFailed
@@ -50,7 +50,7 @@ async def _run(settings: Settings, config: Path) -> None:
     supervisor = Supervisor(on_failure=lambda name: stop.set())
     try:
         bootstrap = await loop.run_in_executor(None, broker.start) if broker else str(kafka.bootstrap)
-        conf = librdkafka(settings, bootstrap)
+        conf = librdkafka(settings, bootstrap) | QUIET
         kafka_topics.apply(conf, settings.organisations, kafka.partitions, kafka.replication)
         publish_rules(settings, conf, codec(settings), by="k2x up")
         logs = settings.data_dir / "logs"

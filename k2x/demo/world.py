@@ -23,7 +23,7 @@ import yaml
 
 from k2x import kafka_topics
 from k2x.audit.log import read_to_end
-from k2x.clients import codec, librdkafka
+from k2x.clients import QUIET, codec, librdkafka
 from k2x.config import load
 from k2x.demo.deployment import deployment, secrets
 from k2x.embedded import EmbeddedKafka
@@ -80,7 +80,7 @@ class World:
         written = deployment(bootstrap, self.ports, self.directory, self.speed)
         path.write_text(yaml.safe_dump(written, sort_keys=False, allow_unicode=True), "utf-8")
         self._settings = load(path)
-        self.kafka_conf = librdkafka(self._settings, bootstrap)
+        self.kafka_conf = librdkafka(self._settings, bootstrap) | QUIET
         say("topics and rules")
         settings = self._settings
         kafka_topics.apply(

@@ -64,7 +64,7 @@ def parse(text: str, name: str) -> Marked:
     except yaml.YAMLError as error:
         raise RulesInvalid([Fault(name, 0, "", f"bad YAML: {error}")]) from error
     if not isinstance(node, MappingNode):
-        raise RulesInvalid([Fault(name, 1, "", "must be a mapping that begins with `organisation:`")])
+        raise RulesInvalid([Fault(name, 1, "", "must be a mapping of keys to values")])
     reader = _Reader(name)
     data = reader.mapping(node, ())
     if reader.faults:

@@ -43,8 +43,8 @@ def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ("change", "line", "key", "says"),
     [
         (("{time_zone: Europe/London}", "{time_zone: Mars/Base}"), 4, "instances.emea.time_zone", "Europe/London"),
-        (("organisation: uk", "organisation: us"), 1, "file", "known: uk"),
-        (("emea/GoatUK", "emea"), 1, "file", "instance/siteName"),
+        (("organisation: uk", "organisation: us"), 6, "stores.emea/GoatUK.organisation", "known: uk"),
+        (("emea/GoatUK", "emea"), 6, "stores.emea", "instance/siteName"),
         (("client_id: abc, ", ""), 2, "organisations.uk", "client_id"),
         (("rules: rules/uk.yaml", "rulez: x"), 2, "organisations.uk.rulez", "not known"),
         (("emea: {", "EMEA: {"), 4, "instances.EMEA", "lower-case"),

@@ -98,3 +98,15 @@ async def test_a_command_that_fails_shows_its_last_words() -> None:
     with pytest.raises(ProcessFailed, match="no such luck"):
         await run_to_end("try", [sys.executable, "-c", "raise SystemExit('no such luck')"], {})
     assert await run_to_end("say", [sys.executable, "-c", "print('hello')"], {}) == "hello\n"
+
+
+async def test_a_process_given_up_is_named_with_its_last_word_for_a_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("k2x.supervisor._RESTART_PAUSES_S", (0.0,))
+    supervisor = Supervisor()
+    program = "import sys; print('k2x: port 8080 is taken'); sys.exit(1)"
+    await supervisor.start("receiver", [sys.executable, "-c", program], {}, tmp_path / "log")
+    await until(lambda: bool(supervisor.failures()))
+    assert supervisor.failures()[0].endswith("it said: port 8080 is taken")
+    await supervisor.stop()
