@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -75,7 +76,8 @@ class _Progress:
         now = time.monotonic()
         line = f"[{now - self._begun:5.1f} s] {text}"
         if self._live:
-            sys.stderr.write(f"\r\x1b[2K{line[:150]}")
+            # A line that wraps cannot be wiped: it must fit whatever the terminal's width is at the moment.
+            sys.stderr.write(f"\r\x1b[2K{line[: shutil.get_terminal_size().columns - 1]}")
         elif text != self._last and (now - self._printed_at > 5 or not text.startswith(("orders", "trading"))):
             sys.stderr.write(line + "\n")
             self._printed_at = now
