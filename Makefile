@@ -9,7 +9,7 @@ SEEDS ?= 300
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run ## the demo: embedded Kafka, both sandboxes, all processes. ARGS="--once --orders 300"
-	$(BIN)/k2x demo $(ARGS)
+	@$(BIN)/k2x demo $(ARGS)
 
 test: $(VENV)/.dev lint ## ruff, mypy --strict, and the default suite on a real Kafka
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
