@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 
 from k2x.errors import K2xError
 from schemas.topics import Topic, all_topics
+
+_KNOWN_S = 20.0  # seconds for what the controller has created to reach the broker's own metadata
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,13 @@ def apply(kafka: Mapping[str, Any], orgs: Iterable[str], partitions: int, replic
     existing = _existing(admin)
     missing = [t for t in wanted if t.name not in existing]
     _create(admin, missing, partitions, replication)
+    names = [t.name for t in wanted]
     if missing:
-        existing = _existing(admin)
-    configs = _configs(admin, [t.name for t in wanted])
+        existing = _awaited(admin, names)
+    configs = _configs(admin, names)
     created = {t.name for t in missing}
     return [
-        TopicState(
-            t.name, existing.get(t.name, 0), t.name in created, _faults(t, existing.get(t.name, 0), configs[t.name])
-        )
+        TopicState(t.name, existing[t.name], t.name in created, _faults(t, existing[t.name], configs[t.name]))
         for t in wanted
     ]
 
@@ -66,6 +68,16 @@ def _existing(admin: AdminClient) -> dict[str, int]:
     return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
 
 
+def _awaited(admin: AdminClient, names: list[str]) -> dict[str, int]:
+    """The topics once the broker knows all of them: the controller says "created" a moment before (seen under load)."""
+    ends = time.monotonic() + _KNOWN_S
+    while missing := set(names) - set(existing := _existing(admin)):
+        if time.monotonic() > ends:
+            raise K2xError(f"created, but not known to the broker after {_KNOWN_S:.0f} s: {', '.join(sorted(missing))}")
+        time.sleep(0.1)
+    return existing
+
+
 def _create(admin: AdminClient, topics: list[Topic], partitions: int, replication: int) -> None:
     if not topics:
         return
@@ -80,11 +92,18 @@ def _create(admin: AdminClient, topics: list[Topic], partitions: int, replicatio
 
 def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-    answers = admin.describe_configs(resources) if resources else {}
-    return {
-        resource.name: {key: entry.value for key, entry in future.result(timeout=30).items()}
-        for resource, future in answers.items()
-    }
+    ends = time.monotonic() + _KNOWN_S
+    while True:
+        answers = admin.describe_configs(resources) if resources else {}
+        try:
+            return {
+                resource.name: {key: entry.value for key, entry in future.result(timeout=30).items()}
+                for resource, future in answers.items()
+            }
+        except KafkaException as error:  # another broker than the one that listed them may be a moment behind
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > ends:
+                raise K2xError(f"the topics' settings cannot be read: {error.args[0].str()}") from error
+            time.sleep(0.1)
 
 
 def _faults(topic: Topic, partitions: int, config: Mapping[str, str]) -> tuple[str, ...]:
