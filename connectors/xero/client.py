@@ -168,7 +168,8 @@ def _broken(ex: Exchange, error: Exception) -> Answer:
     what = type(error).__name__
     if not ex.sent:
         return Answer(0, detail=f"not connected: {what}: {error}"[:_DETAIL])
-    if ex.expired or isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
+    # A socket may break by itself in the moment before the watchdog bites: by then it is too late all the same.
+    if ex.expired or ex.clock() >= ex.ends or isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
         return Answer(0, doubt=Doubt.TIMEOUT, detail="no whole answer within the deadline")
     return Answer(0, doubt=Doubt.DROPPED, detail=f"the connection broke: {what}")
 

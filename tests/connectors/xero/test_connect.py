@@ -179,6 +179,8 @@ def test_one_process_is_elected_and_a_fenced_one_can_store_nothing(kafka: str, t
     stops[0].set()
     assert turns[1].wait(40)
     logs[1].append(vault.seal(Pair("app", "a3", "r3", 1e9, 1e9 + 1800, "s", 3)))
+    threads[0].join(20)  # on its way out it lays the producer down; only then is it made to forget that
+    assert not threads[0].is_alive()
     logs[0]._producer = zombie
     with pytest.raises(TokenNotReady, match="could not be stored"):
         logs[0].append(vault.seal(Pair("app", "a0", "r0", 1e9, 1e9 + 1800, "s", 9)))
