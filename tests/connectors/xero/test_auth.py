@@ -196,7 +196,9 @@ def test_only_the_owner_refreshes_and_the_others_read_what_it_stored() -> None:
     assert party.reader.held(party.vault.open(party.records[0]).access.id) is not None
     assert len(party.xero.calls) == 1
     assert party.records[-1]["generation"] == 2
-    assert b"r2" not in party.records[-1]["ciphertext"]
+    # Not b"r2" alone: base64 holds two given characters in a row by chance once in fifteen runs (it did).
+    for plain in (b'"r2"', b"refresh_token", b"access_token"):
+        assert plain not in party.records[-1]["ciphertext"]
 
 
 def test_a_pair_is_stored_before_it_is_used_and_not_asked_for_twice() -> None:
