@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-SEEDS ?= 300
 
 .PHONY: run test lint test-registry bench clean
 .DEFAULT_GOAL := run

@@ -19,8 +19,6 @@ from pathlib import Path
 
 import structlog
 
-from k2x.errors import ProcessFailed
-
 log = structlog.get_logger()
 
 _PR_SET_PDEATHSIG = 1
@@ -128,22 +126,6 @@ class Supervisor:
             log.warning("process_killed", process=child.name, after_s=_GRACE_S)
             _signal(child, signal.SIGKILL)
             await child.process.wait()
-
-
-async def run_to_end(name: str, command: Sequence[str], env: Mapping[str, str]) -> str:
-    """Run a command that ends by itself and return its output; ProcessFailed with its last lines otherwise."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env={**os.environ, **env},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        preexec_fn=_dying_with(os.getpid()) if sys.platform == "linux" else None,
-    )
-    output, _ = await process.communicate()
-    text = output.decode("utf-8", "replace")
-    if process.returncode != 0:
-        raise ProcessFailed(f"{name} ended with code {process.returncode}:\n{text[-2000:]}")
-    return text
 
 
 def _signal(child: Child, number: signal.Signals) -> None:

@@ -13,7 +13,7 @@ from confluent_kafka import Message
 from k2x.audit.log import read_to_end
 from schemas.codec import Codec
 from schemas.errors import SchemaError
-from schemas.topics import ORDERS, PARKED, RESULTS, commands, dead_letter
+from schemas.topics import ORDERS, RESULTS, commands, dead_letter
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,6 @@ def gather(kafka: Mapping[str, Any], codec: Codec, orgs: Iterable[str]) -> Facts
         else:
             _letter(facts, message, codec)
     return facts
-
-
-def parked(kafka: Mapping[str, Any]) -> int:
-    """How many records the parking topic holds in all (those fed again included)."""
-    return sum(1 for _ in read_to_end(kafka, [PARKED]))
 
 
 def _order(facts: Facts, message: Message, codec: Codec) -> None:

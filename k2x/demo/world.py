@@ -45,10 +45,8 @@ EXTRA = {"xero": [], "kentico": ["--with", "seed2021"]}
 class World:
     """Everything the demo runs. Use `start`, then `stop`; the addresses are attributes in between."""
 
-    def __init__(self, directory: Path, *, speed: float = 1.0, latency_ms: int = 0) -> None:
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.speed = speed
-        self.latency_ms = latency_ms
         self.supervisor = Supervisor()
         self.kafka_conf: dict[str, Any] = {}
         self.ports: dict[str, int] = {}
@@ -77,7 +75,7 @@ class World:
         say("the Xero sandbox and the Kentico shop")
         await self._start_sandboxes()
         path = self.directory / "k2x.yaml"
-        written = deployment(bootstrap, self.ports, self.directory, self.speed)
+        written = deployment(bootstrap, self.ports, self.directory, speed=1.0)
         path.write_text(yaml.safe_dump(written, sort_keys=False, allow_unicode=True), "utf-8")
         self._settings = load(path)
         self.kafka_conf = librdkafka(self._settings, bootstrap) | QUIET

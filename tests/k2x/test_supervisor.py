@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from k2x.errors import ProcessFailed
-from k2x.supervisor import Supervisor, run_to_end
+from k2x.supervisor import Supervisor
 
 
 def alive(pid: int) -> bool:
@@ -92,12 +91,6 @@ async def test_a_child_does_not_outlive_a_parent_killed_by_9(tmp_path: Path) -> 
     parent.kill()
     parent.wait()
     await until(lambda: not alive(pid))
-
-
-async def test_a_command_that_fails_shows_its_last_words() -> None:
-    with pytest.raises(ProcessFailed, match="no such luck"):
-        await run_to_end("try", [sys.executable, "-c", "raise SystemExit('no such luck')"], {})
-    assert await run_to_end("say", [sys.executable, "-c", "print('hello')"], {}) == "hello\n"
 
 
 async def test_a_process_given_up_is_named_with_its_last_word_for_a_person(
