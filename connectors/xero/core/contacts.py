@@ -144,6 +144,11 @@ class Contacts:
         self.desk.result(job.command, "contact", "UNCHANGED", message=why)
         self.desk.end(job)
 
+    def set_aside(self, document: Document) -> list[Job]:
+        """This write waits for long: whose orders and commands that concerns."""
+        self._task_over(document.key)
+        return document.jobs + self.behind.pop(document.key, [])
+
     # -- answers ------------------------------------------------------------------------------------------------
 
     def found(self, document: Document, body: Mapping[str, Any]) -> None:

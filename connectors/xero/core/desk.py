@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.xero.core import records
@@ -59,6 +59,7 @@ class Desk:
         self.parked: dict[str, Job] = {}  # by home
         self.numbers: dict[str, str] = {}  # invoice numbers of orders under way, and their ledger keys
         self.ended: deque[Job] = deque()  # whatever waits behind them may begin
+        self.quiet: dict[str, float] = {}  # documents set aside: until when a call of ours may be under way
         self.ready: dict[Step, deque[Document]] = {step: deque() for step in Step}
         self.lookups: dict[Step, deque[Document]] = {step: deque() for step in Step}
         self.mark = Watermark(0)
@@ -170,6 +171,20 @@ class Desk:
         while job.followers:
             self.hold_next(job.followers.popleft())
 
+    def tried_again_at(self, job: Job, wait: float) -> None:
+        """A parked order's entry says when the ledger drives it."""
+        entry = self.fresh(job.home, "invoice")
+        entry["retry_at"] = self.now.at + timedelta(seconds=wait)
+        self.writing.entries[job.home] = entry
+
+    def evict(self, job: Job) -> None:
+        """A parked order leaves memory: from its retry_at on the ledger drives it, as after a restart. For an order
+        none of whose documents is in a queue or a batch any more."""
+        del self.jobs[job.home]
+        del self.parked[job.home]
+        if self.numbers.get(job.number.casefold()) == job.home:
+            del self.numbers[job.number.casefold()]
+
     def hold_next(self, job: Job) -> None:
         """A later version of a waiting order: the newest is kept in the ledger, older ones are superseded."""
         key = records.next_key(job.home)
@@ -254,10 +269,11 @@ class Desk:
 
     def inherited(self, entry: LedgerEntry | None) -> float:
         """0, or when an open intention may be read back: its call may be under way until lapse and deadline are over,
-        counted from our takeover, for whoever intended it was fenced by then."""
+        counted from our takeover, for whoever intended it was fenced by then. One of our own is quiet when we said."""
         if entry is None or entry["intention"] is None:
             return 0.0
-        return self.takeover + self.settings.intention_lapse + self.settings.deadline
+        former = self.takeover + self.settings.intention_lapse + self.settings.deadline
+        return max(former, self.quiet.get(entry["key"], 0.0))
 
 
 def _age(command: Mapping[str, Any] | Command) -> tuple[datetime, datetime]:

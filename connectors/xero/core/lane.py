@@ -47,7 +47,6 @@ from schemas.types import Command, LedgerEntry
 
 _DUE_AT_ONCE = 200  # waiting orders taken from the ledger in one look
 _LOOK_AGAIN = 1.0  # seconds between looks for waiting orders that are due
-_CALLS_IN_A_MOMENT = 2.0
 
 
 class Lane:
@@ -72,7 +71,7 @@ class Lane:
         self.refresh = Refresh(self.desk)
         self._actions: list[Action] = []
         self.planner = Planner(self.desk, budget, self.refresh, self._actions.append)
-        self.troubles = Troubles(self.desk, self.planner, self)
+        self.troubles = Troubles(self.desk, self.planner, self, self.contacts.set_aside)
         self.closed = False
         self._restored = False
         self._paused = False
@@ -112,6 +111,7 @@ class Lane:
         self._waiting()
         self._follow()
         self.troubles.pause_is_long()
+        self.troubles.set_aside()
         self.planner.plan()
         transaction = self.desk.transact()
         if transaction is not None:
@@ -246,7 +246,7 @@ class Lane:
             self.planner.grown(batch.step)
             for document, element in answers.written(batch.step, batch.documents, answer.body):
                 if element is None:  # nothing about this one: nobody knows
-                    self.troubles.unknown(document, self.desk.now.mono + _CALLS_IN_A_MOMENT)
+                    self.troubles.unknown(document, self.troubles.patience(document))
                 elif batch.step is Step.CONTACT:
                     self.contacts.answered(document, element)
                 elif batch.step is Step.ITEM:

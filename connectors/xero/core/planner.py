@@ -27,6 +27,10 @@ _CHAIN_ORDER = (Step.CONTACT, Step.INVOICE, Step.PAYMENT)
 # With so many batches' worth of orders in memory nobody's order waits for a call to fill: there is a queue anyway.
 _PILE = 3
 _LOOKUPS = (Step.PAYMENT, Step.INVOICE, Step.CONTACT)
+# Reads for documents that Xero has refused to show before take a tenth of the minute's calls: however many there are,
+# the orders behind them go on.
+_STUBBORN = 10.0  # seconds between two of them
+_KNOWN_STUBBORN = 6  # a document's attempts, after which its reads are of that kind: a minute has been waited by then
 
 
 class Planner:
@@ -43,6 +47,7 @@ class Planner:
         self.hold_reason = ""
         self.troubles = 0  # answers in a row that say Xero is away: then only one call knocks
         self.wakes: list[float] = []
+        self._stubborn_at = -math.inf
 
     # -- forming ------------------------------------------------------------------------------------------------
 
@@ -62,10 +67,12 @@ class Planner:
     def _resume(self, now: float) -> None:
         for batch in sorted(self.batches.values(), key=lambda b: b.id):
             if batch.state is Rest.RESTING:
-                if batch.again_at <= now and self._slots() > 0:
+                if batch.again_at > now:
+                    self.wakes.append(batch.again_at)
+                elif self._slots() <= 0:
+                    self.wakes.append(now + _ASK_AGAIN)
+                elif self._patient(batch.lookup and batch.tries > 1, now):
                     self.again(batch)
-                else:
-                    self.wakes.append(max(batch.again_at, now + _ASK_AGAIN))
 
     def _slots(self) -> int:
         busy = sum(1 for b in self.batches.values() if b.state is not Rest.RESTING)
@@ -90,11 +97,32 @@ class Planner:
     def _lookups(self, step: Step, now: float) -> None:
         queue = self.desk.lookups[step]
         while queue and self._due(queue, now) and self._may(now, "read_back"):
+            stubborn = all(d.attempt > _KNOWN_STUBBORN for d in queue if d.not_before <= now)
+            if not self._patient(stubborn, now):
+                break
             documents = _take(queue, self.desk.settings.lookup, now, alone=lambda d: "," in d.natural)
-            call = bodies.lookup_call(step, documents, self.desk.settings.deadline)
-            batch = self._batch(step, documents, call, "read_back")
-            batch.lookup = True
-            self._go(batch)
+            self._go(self._lookup(step, documents))
+
+    def _patient(self, stubborn: bool, now: float) -> bool:
+        """Whether such a read may go now; if so, the next of its kind comes later."""
+        if stubborn and now < self._stubborn_at:
+            self.wakes.append(self._stubborn_at)
+            return False
+        if stubborn:
+            self._stubborn_at = now + _STUBBORN / self.desk.settings.speed
+        return True
+
+    def _lookup(self, step: Step, documents: list[Document]) -> Batch:
+        call = bodies.lookup_call(step, documents, self.desk.settings.deadline)
+        batch = self._batch(step, documents, call, "read_back")
+        batch.lookup = True
+        return batch
+
+    def look_again(self, step: Step, documents: list[Document], tries: int, at: float) -> None:
+        """The same read for these documents, later."""
+        batch = self._lookup(step, documents)
+        batch.tries = tries
+        self.rest(batch, at)
 
     def _writes(self, now: float) -> None:
         for step in (Step.PAYMENT, Step.INVOICE, Step.CONTACT, Step.ITEM):

@@ -6,6 +6,7 @@ only while Xero surely remembers the key; after that only a read-back decides; a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from connectors.xero.calls import Answer, Doubt
@@ -21,6 +22,10 @@ _AFTER_404 = 5.0  # seconds, doubling
 _AFTER_500 = 2.0  # seconds after an answered 500 until its commit, if there was one, can be read
 _PACE = 120.0  # seconds: longer than the minute's window can make a call wait, or the spreading of a poor day
 _UPSERTS = (Step.CONTACT, Step.ITEM)
+_LOST_READS = 3  # times that a read's answer may be lost before its documents are read in halves
+# What waits longer leaves memory. Longer than any quarantine of our own calls (the deadline), so only what has failed
+# again and again leaves, and after a restart what the former owner had under way.
+_ASIDE = 60.0
 
 
 class Flows(Protocol):
@@ -32,10 +37,13 @@ class Flows(Protocol):
 class Troubles:
     """The courses that are not READ."""
 
-    def __init__(self, desk: Desk, planner: Planner, flows: Flows) -> None:
+    def __init__(
+        self, desk: Desk, planner: Planner, flows: Flows, contact_aside: Callable[[Document], list[Job]]
+    ) -> None:
         self.desk = desk
         self.planner = planner
         self.flows = flows
+        self.contact_aside = contact_aside
 
     def answered(self, batch: Batch, answer: Answer, course: Course) -> None:
         """One call that has ended so."""
@@ -60,12 +68,18 @@ class Troubles:
             case Course.UNCLEAR:
                 self._unclear(batch, answer)
             case Course.LOOK:
-                self._forget(batch)
-                self._dissolve(batch, now + _AFTER_500 / settings.speed)
+                self._dissolve(batch, self._after_500(batch))
             case _:
                 self._split(batch, answer)
 
     # -- courses ------------------------------------------------------------------------------------------------
+
+    def _after_500(self, batch: Batch) -> float:
+        """When its commit, if there was one, can be read. Nothing but time guards a part payment against a late one."""
+        now, settings = self.desk.now.mono, self.desk.settings
+        if batch.step is Step.PAYMENT and any(len(d.jobs[0].tenders) > 1 for d in batch.documents):
+            return (batch.last_sent or now) + settings.deadline
+        return now + _AFTER_500 / settings.speed
 
     def _offline(self, batch: Batch, answer: Answer) -> None:
         """Nobody answers: one call knocks, the others wait."""
@@ -88,6 +102,9 @@ class Troubles:
         batch.tries += 1
         if answer.doubt is Doubt.TIMEOUT:
             self.planner.shrunk(batch.step)
+        if batch.lookup and batch.tries >= _LOST_READS:
+            self._look_in_halves(batch)
+            return
         wait = min(settings.repeat_backoff * 2 ** min(batch.tries - 1, 10), _LONGEST)
         if not self._over(batch, now + wait):
             self._rest(batch, now + wait, "Xero's answer was lost; the call is repeated under its key")
@@ -108,10 +125,7 @@ class Troubles:
         if batch.kind == "reference":
             self.planner.refresh.failed(_LONGEST_OUTAGE)
         elif batch.lookup:
-            for document in batch.documents:
-                document.not_before = now + min(2.0**document.attempt, _LONGEST_OUTAGE)
-                document.attempt += 1
-                self.desk.lookups[batch.step].append(document)
+            self._look_in_halves(batch)
         elif batch.dirty:
             self._dissolve(batch, (batch.last_sent or now) + self.desk.settings.deadline)
         elif len(batch.documents) > 1:
@@ -120,6 +134,28 @@ class Troubles:
                 self.planner.form(batch.step, half)
         else:
             self._alone(batch.documents[0], answer)
+
+    def _look_in_halves(self, batch: Batch) -> None:
+        """A read that Xero does not answer, once whole again, then in halves: one document may spoil it for the rest.
+        The one that does is asked for ever less often; it blocks its own order only."""
+        now, documents = self.desk.now.mono, batch.documents
+        self._forget(batch)
+        reason = "Xero does not answer what has become of it"
+        if len(documents) == 1:
+            document = documents[0]
+            document.not_before = self.patience(document)
+            document.attempt += 1
+            self.desk.lookups[batch.step].append(document)
+            self._park(document.jobs, reason, document.not_before - now)
+            return
+        tries = batch.tries + (0 if batch.tries >= _LOST_READS else 1)
+        middle = len(documents) if tries == 1 else len(documents) // 2
+        again = now + min(2.0**tries, _LONGEST)
+        for part in (documents[:middle], documents[middle:]):
+            if part:
+                self.planner.look_again(batch.step, part, tries, again)
+        for document in documents:
+            self._park(document.jobs, reason, again - now)
 
     def _alone(self, document: Document, answer: Answer) -> None:
         not_found = answer.status == 404
@@ -154,6 +190,10 @@ class Troubles:
         queue = self.desk.ready if document.step in _UPSERTS else self.desk.lookups
         queue[document.step].append(document)
         self._park(document.jobs, "whether Xero has it is read back", not_before - self.desk.now.mono)
+
+    def patience(self, document: Document) -> float:
+        """When to try again what has come to nothing: 2 s, doubling, as often as a waiting order is tried at last."""
+        return self.desk.now.mono + min(2.0 ** min(document.attempt, 30), self.desk.settings.retry)
 
     def _rest(self, batch: Batch, again_at: float, reason: str) -> None:
         self.planner.rest(batch, again_at)
@@ -198,6 +238,42 @@ class Troubles:
                     self._park(
                         document.jobs, "an earlier call for it may still be under way", document.not_before - now
                     )
+
+    def set_aside(self) -> None:
+        """What waits for long leaves memory, which stays flat however many orders wait and however long."""
+        now, desk = self.desk.now.mono, self.desk
+        for key in [key for key, until in desk.quiet.items() if until <= now]:
+            del desk.quiet[key]
+        for queues in (desk.lookups, desk.ready):
+            for queue in queues.values():
+                for document in [d for d in queue if d.not_before - now > _ASIDE]:
+                    if document in queue:  # not taken along with another tender of its order
+                        self._set_aside(document)
+
+    def _set_aside(self, document: Document) -> None:
+        desk, now = self.desk, self.desk.now.mono
+        together = [document]
+        if document.step is Step.PAYMENT:  # an order's tenders leave together, or a call under way would find no order
+            queued = (*desk.lookups[Step.PAYMENT], *desk.ready[Step.PAYMENT])
+            together = [d for d in queued if d.jobs[0] is document.jobs[0]]
+            if len(together) < len(document.jobs[0].tenders):
+                return
+        for one in together:
+            for queue in (desk.lookups[one.step], desk.ready[one.step]):
+                if one in queue:
+                    queue.remove(one)
+            desk.quiet[one.key] = one.not_before
+            entry = desk.entry(one.key)
+            if entry is not None and entry["intention"] is not None:
+                kept = entry.copy()
+                kept["intention"] = {**entry["intention"], "attempt": one.attempt}
+                desk.write(kept)
+        jobs = self.contact_aside(document) if document.step is Step.CONTACT else document.jobs
+        wait = max(one.not_before for one in together) - now
+        for job in jobs:
+            desk.park(job, "whether Xero has it is read back", wait)
+            desk.tried_again_at(job, wait)
+            desk.evict(job)
 
 
 def _unsent(batch: Batch) -> None:

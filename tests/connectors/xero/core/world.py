@@ -85,6 +85,7 @@ class World:
         self._fed = 0
         self._paused = False
         self._calm = False
+        self._wake = 0
         self.on_send: Callable[[Send], None] = lambda send: None
 
     # -- driving ------------------------------------------------------------------------------------------------
@@ -180,7 +181,9 @@ class World:
             case Send():
                 self._send(action)
             case Wake(at):
-                self.at(max(0.0, at - self.mono), lambda: self.tell(Tick()), self.life)
+                self._wake += 1  # the newest wake counts, as in production: ticks of old ones would multiply
+                wake = self._wake
+                self.at(max(0.0, at - self.mono), lambda: self.tell(Tick()) if wake == self._wake else None, self.life)
             case Pause():
                 self._paused = True
             case Resume():
