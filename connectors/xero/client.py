@@ -8,7 +8,6 @@ having done nothing, is sent once more under a new token); no byte leaves after 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,6 +21,7 @@ from xero_python.api_client.configuration import Configuration
 
 from connectors.xero.auth import AccessToken, Tokens
 from connectors.xero.calls import Answer, Call, Doubt
+from connectors.xero.clock import elapsed
 from connectors.xero.errors import Terminal, XeroError
 from connectors.xero.wire import Bearer, Exchange, Expired, Late, Rest, exchange
 
@@ -42,9 +42,9 @@ class ClientSettings:
 
 
 class XeroClient:
-    """Blocking and thread-safe. `clock` is monotonic, in seconds; `send_by` is on the same clock."""
+    """Blocking and thread-safe. `clock` never goes back, in seconds; `send_by` is on the same clock."""
 
-    def __init__(self, settings: ClientSettings, tokens: Tokens, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: ClientSettings, tokens: Tokens, clock: Callable[[], float] = elapsed) -> None:
         self.settings = settings
         self.tokens = tokens
         self._clock = clock

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ import structlog
 
 from connectors.xero.budget import Budget, Limits
 from connectors.xero.calls import Answer, Call
+from connectors.xero.clock import elapsed
 from connectors.xero.core.events import (
     Aborted,
     Action,
@@ -67,7 +67,7 @@ class Client(Protocol):
 class Clock:
     """`mono` must be the clock the client uses for its deadlines."""
 
-    mono: Callable[[], float] = time.monotonic
+    mono: Callable[[], float] = elapsed
     utc: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def now(self) -> Moment:
