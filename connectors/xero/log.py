@@ -33,6 +33,7 @@ from schemas.codec import Codec
 _TIMEOUT = 30.0  # seconds for a broker's answer at the start
 _QUIET = 20.0  # seconds without a record before the end of the ledger: the broker is gone
 _READ = 2000  # records a poll while the ledger is read
+_WAIT = 0.1  # seconds: consume() waits them out unless it gets all it asked for, so the end of the topic costs them
 _GONE = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
 
 
@@ -76,7 +77,9 @@ class LaneLog:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_TIMEOUT)
             start = store.resume_from(identity, low, high)
             consumer.assign([TopicPartition(topic, 0, start)])
-            return _read_to_end(consumer, store, topic, stopped)
+            count = _read_to_end(consumer, store, topic, stopped)
+            store.loaded()
+            return count
         except KafkaException as error:
             raise LaneLost(f"{self.org}: {topic} cannot be read: {error}. Tried again.") from error
         finally:
@@ -207,7 +210,7 @@ class LaneLog:
 def _read_to_end(consumer: Consumer, store: LedgerStore, topic: str, stopped: Callable[[], bool]) -> int:
     count, heard = 0, time.monotonic()
     while not stopped():
-        messages = consumer.consume(_READ, 1.0)
+        messages = consumer.consume(_READ, _WAIT)
         if messages:
             heard = time.monotonic()
         elif time.monotonic() - heard > _QUIET:
