@@ -90,8 +90,11 @@ class LedgerStore:
     def apply(
         self, done: Transact, values: Mapping[str, bytes | None] | None = None, offset: int | None = None
     ) -> None:
-        """A committed transaction of ours. `values`: the entries' bytes on the topic; `offset`: after them."""
+        """A committed transaction of ours. `values`: the entries' bytes on the topic, and what the log has added of its
+        own; `offset`: after them."""
+        own = [self._row(key, value) for key, value in (values or {}).items() if key not in done.entries]
         with _Transaction(self._db) as db:
+            db.executemany(_UPSERT, own)
             for key, entry in done.entries.items():
                 if entry is None:
                     db.execute("DELETE FROM ledger WHERE key = ?", (key,))
@@ -107,6 +110,11 @@ class LedgerStore:
 
     def _set(self, db: sqlite3.Connection, marks: Mapping[str, str]) -> None:
         db.executemany("INSERT OR REPLACE INTO marks(name, value) VALUES(?, ?)", marks.items())
+
+    @property
+    def empty(self) -> bool:
+        """Nothing was ever written into this ledger."""
+        return self._db.execute("SELECT 1 FROM ledger LIMIT 1").fetchone() is None
 
     # -- LedgerView ---------------------------------------------------------------------------------------------
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import socket
 import subprocess
 import sys
@@ -71,8 +70,9 @@ def resident_mb(pid: int) -> float:
 
 
 def peak_mb() -> float:
-    """The most resident memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    """The most resident memory that this process has had (ru_maxrss would count the parent's before exec)."""
+    status = Path("/proc/self/status").read_text("utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 def await_http(url: str, seconds: float = 60.0) -> None:
