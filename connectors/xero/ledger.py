@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -143,6 +143,11 @@ class LedgerStore:
         """When the next waiting entry is due."""
         row = self._db.execute("SELECT min(retry_at) FROM ledger WHERE retry_at IS NOT NULL").fetchone()
         return _EPOCH + timedelta(microseconds=row[0]) if row and row[0] is not None else None
+
+    def entries(self) -> Iterator[LedgerEntry]:
+        """All of them, by key."""
+        for row in self._db.execute("SELECT value FROM ledger ORDER BY key"):
+            yield cast(LedgerEntry, self._codec.decode(row[0]))
 
     def counts(self) -> dict[str, int]:
         """How many documents wait, and how many there are, for metrics."""

@@ -36,7 +36,16 @@ _TIMEOUT = 30.0  # seconds for a broker's answer at the start
 _QUIET = 20.0  # seconds without a record before the end of the ledger: the broker is gone
 _READ = 2000  # records a poll while the ledger is read
 _WAIT = 0.1  # seconds: consume() waits them out unless it gets all it asked for, so the end of the topic costs them
-_GONE = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
+# The last: the broker has forgotten a transactional id that rested too long. librdkafka would open it anew by itself
+# (seen), and then nobody knows who wrote in between: the ledger is read again.
+_GONE = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_ID_MAPPING,
+    }
+)
 
 
 class LaneLog:

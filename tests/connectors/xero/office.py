@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from connectors.xero.auth import CustomConnection, Identity, IdentitySettings
 from connectors.xero.client import ClientSettings, XeroClient
+from connectors.xero.lane import Clock
 from connectors.xero.metrics import SinkMetrics
 from connectors.xero.settings import CoreSettings, SinkSettings
 from connectors.xero.sink import Sink
@@ -59,7 +60,13 @@ class Office:
         return XeroClient(ClientSettings(api_url=self.sandbox.api_url), CustomConnection(identity))
 
     @contextmanager
-    def sink(self, name: str = "a", client: Callable[[str], Any] | None = None, **changes: Any) -> Iterator[Sink]:
+    def sink(
+        self,
+        name: str = "a",
+        client: Callable[[str], Any] | None = None,
+        clock: Clock | None = None,
+        **changes: Any,
+    ) -> Iterator[Sink]:
         """A running sink process' worth of threads."""
         settings = SinkSettings(
             state_dir=self.home / name,
@@ -72,7 +79,7 @@ class Office:
         # Only this test's organisation: the broker is shared.
         pattern = f"^xero\\.commands\\.{self.slug}\\.v1$"
         metrics = SinkMetrics(CollectorRegistry())
-        sink = Sink(settings, self.kafka, CODEC, client or self.client, metrics=metrics, pattern=pattern)
+        sink = Sink(settings, self.kafka, CODEC, client or self.client, clock=clock, metrics=metrics, pattern=pattern)
         stop, failure = threading.Event(), list[BaseException]()
 
         def run() -> None:
