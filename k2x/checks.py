@@ -117,8 +117,9 @@ def _guard(where: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Findin
 def _kafka(settings: Settings, kafka: Mapping[str, Any]) -> Iterator[Finding]:
     states = kafka_topics.describe(kafka, settings.organisations)
     for state in states:
-        for fault in state.faults:
-            yield Finding("error", f"topic {state.name}", fault)
+        yield from (Finding("error", f"topic {state.name}", fault) for fault in state.faults)
+        yield from (Finding("warning", f"topic {state.name}", warning) for warning in state.warnings)
+    yield from (Finding("warning", "kafka", warning) for warning in kafka_topics.cluster_warnings(kafka))
     if not any(state.faults for state in states):
         yield Finding("ok", "kafka", f"{len(states)} topics as they must be")
 

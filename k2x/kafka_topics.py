@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -16,14 +17,19 @@ from schemas.topics import Topic, all_topics
 _KNOWN_S = 20.0  # seconds for what the controller has created to reach the broker's own metadata
 
 
+_RESTS = timedelta(days=30)  # how long a process may rest without anybody having to think of it
+
+
 @dataclass(frozen=True)
 class TopicState:
-    """One topic as found: `faults` is empty where it is as it must be."""
+    """One topic as found: `faults` is empty where it is as it must be; `warnings` are settings that may lose what was
+    acknowledged when brokers fail."""
 
     name: str
     partitions: int
     created: bool
     faults: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def apply(kafka: Mapping[str, Any], orgs: Iterable[str], partitions: int, replication: int) -> list[TopicState]:
@@ -38,10 +44,7 @@ def apply(kafka: Mapping[str, Any], orgs: Iterable[str], partitions: int, replic
         existing = _awaited(admin, names)
     configs = _configs(admin, names)
     created = {t.name for t in missing}
-    return [
-        TopicState(t.name, existing[t.name], t.name in created, _faults(t, existing[t.name], configs[t.name]))
-        for t in wanted
-    ]
+    return [_state(t, existing[t.name], t.name in created, configs[t.name]) for t in wanted]
 
 
 def describe(kafka: Mapping[str, Any], orgs: Iterable[str]) -> list[TopicState]:
@@ -51,11 +54,34 @@ def describe(kafka: Mapping[str, Any], orgs: Iterable[str]) -> list[TopicState]:
     existing = _existing(admin)
     configs = _configs(admin, [t.name for t in wanted if t.name in existing])
     return [
-        TopicState(t.name, existing[t.name], False, _faults(t, existing[t.name], configs[t.name]))
+        _state(t, existing[t.name], False, configs[t.name])
         if t.name in existing
         else TopicState(t.name, 0, False, ("does not exist: k2x topics apply",))
         for t in wanted
     ]
+
+
+def cluster_warnings(kafka: Mapping[str, Any]) -> list[str]:
+    """What a cluster forgets too soon. Nothing is lost by it; a sink knows its offset from the ledger besides."""
+    admin = AdminClient(dict(kafka))
+    try:
+        broker = str(next(iter(admin.list_topics(timeout=20).brokers)))
+        resource = ConfigResource(ResourceType.BROKER, broker)
+        minutes = admin.describe_configs([resource])[resource].result(timeout=30)["offsets.retention.minutes"].value
+    except (KafkaException, KeyError, StopIteration):
+        return []  # a managed cluster may keep its brokers' settings to itself
+    rests = timedelta(minutes=int(minutes))
+    if rests >= _RESTS:
+        return []
+    return [
+        f"offsets.retention.minutes is {minutes} ({rests.days} days): a process that rests longer reads its topics "
+        "from their beginning. Nothing is lost or posted twice by that, but it takes long: set "
+        f"{_minutes(_RESTS)} or more"
+    ]
+
+
+def _minutes(span: timedelta) -> int:
+    return int(span.total_seconds() // 60)
 
 
 def _existing(admin: AdminClient) -> dict[str, int]:
@@ -104,6 +130,13 @@ def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > ends:
                 raise K2xError(f"the topics' settings cannot be read: {error.args[0].str()}") from error
             time.sleep(0.1)
+
+
+def _state(topic: Topic, partitions: int, created: bool, config: Mapping[str, str]) -> TopicState:
+    warnings = []
+    if config.get("unclean.leader.election.enable") == "true":
+        warnings.append("unclean.leader.election.enable is true: acknowledged records may be lost when brokers fail")
+    return TopicState(topic.name, partitions, created, _faults(topic, partitions, config), tuple(warnings))
 
 
 def _faults(topic: Topic, partitions: int, config: Mapping[str, str]) -> tuple[str, ...]:

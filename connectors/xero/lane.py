@@ -183,7 +183,12 @@ class LaneRunner:
         self._log.fence()
         takeover = self._clock.mono()
         read = self._log.restore(store, self._closing.is_set)
-        offset = self._log.committed()
+        standing = self._log.standing(store)
+        if standing.lost:
+            raise LaneRefused(f"{self.org}: the ledger is lost: {standing.lost}.")
+        if standing.certify:
+            self._log.certify(store)
+        offset = standing.offset
         budget = Budget(self._limits, self._clock.mono())
         decode = cast(Callable[[bytes], Command], self._codec.decode)
         core = Lane(self.org, self._settings.core, store, budget, uuid.uuid4().hex, decode, takeover)

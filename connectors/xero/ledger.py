@@ -9,35 +9,23 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
+from connectors.xero import ledger_file
 from connectors.xero.core.events import IndexedContact, ReferenceRow, Transact
 from schemas.codec import Codec
 from schemas.types import LedgerEntry
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_VERSION = 2  # of these tables: a copy with others is thrown away and read anew
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS ledger(
-  key TEXT PRIMARY KEY, kind TEXT, number TEXT COLLATE NOCASE, retry_at INTEGER, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS ledger_number ON ledger(number, kind) WHERE kind = 'invoice' AND number IS NOT NULL;
-CREATE INDEX IF NOT EXISTS ledger_retry ON ledger(retry_at, key) WHERE retry_at IS NOT NULL;
-CREATE TABLE IF NOT EXISTS reference(
-  kind TEXT, code TEXT, document TEXT NOT NULL, number TEXT COLLATE NOCASE, email TEXT COLLATE NOCASE,
-  name TEXT COLLATE NOCASE, active INTEGER, PRIMARY KEY(kind, code)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS contact_number ON reference(number) WHERE number IS NOT NULL;
-CREATE INDEX IF NOT EXISTS contact_email ON reference(email) WHERE email IS NOT NULL;
-CREATE INDEX IF NOT EXISTS contact_name ON reference(name) WHERE name IS NOT NULL;
-CREATE TABLE IF NOT EXISTS learned(
-  id TEXT PRIMARY KEY, number TEXT COLLATE NOCASE, name TEXT COLLATE NOCASE, email TEXT COLLATE NOCASE) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS learned_number ON learned(number);
-CREATE INDEX IF NOT EXISTS learned_email ON learned(email);
-CREATE INDEX IF NOT EXISTS learned_name ON learned(name);
-CREATE TABLE IF NOT EXISTS marks(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
+_ROW = "INSERT INTO ledger(key, kind, number, retry_at, value) VALUES(?, ?, ?, ?, ?)"
+_UPSERT = _ROW + (
+    " ON CONFLICT(key) DO UPDATE SET kind = excluded.kind, number = excluded.number, retry_at = excluded.retry_at,"
+    " value = excluded.value"
+)
+_Row = tuple[str, str | None, str | None, int | None, bytes | None]
 
 
 class LedgerStore:
@@ -46,77 +34,73 @@ class LedgerStore:
     def __init__(self, path: Path | None, codec: Codec) -> None:
         self._codec = codec
         self._path = path
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = self._open()
-
-    def _open(self) -> sqlite3.Connection:
-        try:
-            return self._connect()
-        except sqlite3.DatabaseError:  # cut short by a power failure, or no database at all: the topic is the truth
-            if self._path is None:
-                raise
-            self._delete_files()
-            return self._connect()
-
-    def _connect(self) -> sqlite3.Connection:
-        target = ":memory:" if self._path is None else str(self._path)
-        db = sqlite3.connect(target, isolation_level=None, check_same_thread=False)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=NORMAL")
-        db.execute("PRAGMA cache_size=-16000")  # 16 MB: a lane's memory stays flat whatever the ledger's size
-        if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            if db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-                db.close()
-                raise sqlite3.DatabaseError("the copy is of another version")
-        else:
-            db.execute(f"PRAGMA user_version = {_VERSION}")
-        db.executescript(_SCHEMA)
-        return db
-
-    def _delete_files(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+        self._db = ledger_file.open_file(path)
+        self._cold = False
 
     def close(self) -> None:
-        self._db.close()
+        if self._cold:
+            ledger_file.discard(self._db, self._path)
+        else:
+            self._db.close()
 
     # -- the topic ----------------------------------------------------------------------------------------------
 
     def resume_from(self, identity: str, low: int, high: int) -> int:
-        """The ledger offset to read on from. Another topic, or one shorter than the copy: everything is read anew."""
-        same = self.mark("identity") == f"{_VERSION} {identity}"
+        """The ledger offset to `load` from. Another topic, or one shorter than the copy: everything is read anew.
+
+        A copy of any age is as good: nothing is ever taken out of the ledger (Desk.clear), so compaction leaves the
+        last word about every document behind the copy's offset, however long ago that was.
+        """
+        same = self.mark("identity") == f"{ledger_file.VERSION} {identity}"
         offset = int(self.mark("offset") or 0)
         if same and low <= offset <= high:
             return offset
-        with _Transaction(self._db) as db:
-            # Compaction may have taken records below `low`; a copy older than that has to begin again.
-            for table in ("ledger", "reference", "learned", "marks"):
-                db.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the line above
-            self._set(db, {"identity": f"{_VERSION} {identity}", "offset": str(low)})
+        self._db.close()
+        self._db, self._cold = ledger_file.begin(self._path), True
+        self._set(self._db, {"identity": f"{ledger_file.VERSION} {identity}", "offset": str(low)})
         return low
 
     def load(self, records: Iterable[tuple[str, bytes | None]], offset: int) -> None:
         """Records of the topic, in order, and the offset after them."""
+        rows = [self._row(key, value) for key, value in records]
         with _Transaction(self._db) as db:
-            for key, value in records:
-                if value is None:
-                    db.execute("DELETE FROM ledger WHERE key = ?", (key,))
-                else:
-                    self._put(db, key, cast(LedgerEntry, self._codec.decode(value)), value)
+            if self._cold:
+                db.executemany(_ROW, rows)
+            else:
+                last = {row[0]: row for row in rows}
+                db.executemany(_UPSERT, [row for row in last.values() if row[4] is not None])
+                db.executemany("DELETE FROM ledger WHERE key = ?", [(k,) for k, row in last.items() if row[4] is None])
             self._set(db, {"offset": str(offset)})
+
+    def loaded(self) -> None:
+        """The topic has been read to its end: from now on the copy may be asked."""
+        if self._cold:
+            self._db, self._cold = ledger_file.finish(self._db, self._path), False
+
+    def _row(self, key: str, value: bytes | None) -> _Row:
+        """Only what the columns need is decoded: a million entries must be read within a minute."""
+        if value is None:
+            return key, None, None, None, None
+        head = self._codec.head(value, "number")
+        retry = None
+        if head["state"] == "WAITING":
+            retry = _retry(cast(LedgerEntry, self._codec.decode(value)))
+        return key, head["kind"], head["number"], retry, value
 
     def apply(
         self, done: Transact, values: Mapping[str, bytes | None] | None = None, offset: int | None = None
     ) -> None:
-        """A committed transaction of ours. `values`: the entries' bytes on the topic; `offset`: after them."""
+        """A committed transaction of ours. `values`: the entries' bytes on the topic, and what the log has added of its
+        own; `offset`: after them."""
+        own = [self._row(key, value) for key, value in (values or {}).items() if key not in done.entries]
         with _Transaction(self._db) as db:
+            db.executemany(_UPSERT, own)
             for key, entry in done.entries.items():
                 if entry is None:
                     db.execute("DELETE FROM ledger WHERE key = ?", (key,))
                     continue
                 value = (values or {}).get(key) or self._codec.encode("ledger", entry)
-                self._put(db, key, entry, value)
+                db.execute(_UPSERT, (key, entry["kind"], entry["number"], _retry(entry), value))
             for row in done.reference:
                 _put_reference(db, row)
             marks = dict(done.marks)
@@ -124,17 +108,13 @@ class LedgerStore:
                 marks["offset"] = str(offset)
             self._set(db, marks)
 
-    def _put(self, db: sqlite3.Connection, key: str, entry: LedgerEntry, value: bytes) -> None:
-        waits = entry["state"] == "WAITING" and entry["command"] is not None
-        retry = _micros(entry["retry_at"] or entry["updated_at"]) if waits else None
-        db.execute(
-            "INSERT INTO ledger(key, kind, number, retry_at, value) VALUES(?, ?, ?, ?, ?) ON CONFLICT(key) DO UPDATE "
-            "SET kind = excluded.kind, number = excluded.number, retry_at = excluded.retry_at, value = excluded.value",
-            (key, entry["kind"], entry["number"], retry, value),
-        )
-
     def _set(self, db: sqlite3.Connection, marks: Mapping[str, str]) -> None:
         db.executemany("INSERT OR REPLACE INTO marks(name, value) VALUES(?, ?)", marks.items())
+
+    @property
+    def empty(self) -> bool:
+        """Nothing was ever written into this ledger."""
+        return self._db.execute("SELECT 1 FROM ledger LIMIT 1").fetchone() is None
 
     # -- LedgerView ---------------------------------------------------------------------------------------------
 
@@ -163,6 +143,11 @@ class LedgerStore:
         """When the next waiting entry is due."""
         row = self._db.execute("SELECT min(retry_at) FROM ledger WHERE retry_at IS NOT NULL").fetchone()
         return _EPOCH + timedelta(microseconds=row[0]) if row and row[0] is not None else None
+
+    def entries(self) -> Iterator[LedgerEntry]:
+        """All of them, by key."""
+        for row in self._db.execute("SELECT value FROM ledger ORDER BY key"):
+            yield cast(LedgerEntry, self._codec.decode(row[0]))
 
     def counts(self) -> dict[str, int]:
         """How many documents wait, and how many there are, for metrics."""
@@ -252,6 +237,11 @@ def _contact(document: str) -> IndexedContact:
 
 def _learned(row: tuple[str, str, str, str | None]) -> IndexedContact:
     return IndexedContact(row[0], row[1], row[2], row[3], True)
+
+
+def _retry(entry: LedgerEntry) -> int | None:
+    waits = entry["state"] == "WAITING" and entry["command"] is not None
+    return _micros(entry["retry_at"] or entry["updated_at"]) if waits else None
 
 
 def _micros(at: datetime) -> int:

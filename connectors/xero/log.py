@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from confluent_kafka import (
@@ -22,6 +23,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from connectors.xero.core import control
 from connectors.xero.core.events import Transact
 from connectors.xero.crash import crash_point
 from connectors.xero.errors import LaneLost, LaneRefused, TransactionAborted
@@ -33,19 +35,39 @@ from schemas.codec import Codec
 _TIMEOUT = 30.0  # seconds for a broker's answer at the start
 _QUIET = 20.0  # seconds without a record before the end of the ledger: the broker is gone
 _READ = 2000  # records a poll while the ledger is read
-_GONE = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})
+_WAIT = 0.1  # seconds: consume() waits them out unless it gets all it asked for, so the end of the topic costs them
+# The last: the broker has forgotten a transactional id that rested too long. librdkafka would open it anew by itself
+# (seen), and then nobody knows who wrote in between: the ledger is read again.
+_GONE = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_ID_MAPPING,
+    }
+)
 
 
 class LaneLog:
     """One lane's life on the broker. `kafka`: librdkafka's bootstrap and security."""
 
-    def __init__(self, org: str, kafka: Mapping[str, Any], settings: SinkSettings, codec: Codec) -> None:
+    def __init__(
+        self,
+        org: str,
+        kafka: Mapping[str, Any],
+        settings: SinkSettings,
+        codec: Codec,
+        utc: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self.org = org
+        self._utc = utc
         self._kafka = dict(kafka)
         self._settings = settings
         self._codec = codec
         self._producer: Producer | None = None
         self._last_offset: int | None = None
+        self._kept: int | None = None  # the command offset that the ledger has
+        self._commands = ""  # the command topic's id
 
     # -- take-over ----------------------------------------------------------------------------------------------
 
@@ -76,24 +98,45 @@ class LaneLog:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_TIMEOUT)
             start = store.resume_from(identity, low, high)
             consumer.assign([TopicPartition(topic, 0, start)])
-            return _read_to_end(consumer, store, topic, stopped)
+            count = _read_to_end(consumer, store, topic, stopped)
+            store.loaded()
+            return count
         except KafkaException as error:
             raise LaneLost(f"{self.org}: {topic} cannot be read: {error}. Tried again.") from error
         finally:
             consumer.close()
 
-    def committed(self) -> int:
-        """The next command to come: the committed offset, or the topic's beginning."""
+    def standing(self, store: LedgerStore) -> control.Standing:
+        """Where the lane stands, by the restored ledger and the group's offset; both read after the fence."""
+        certificate, kept = store.get(control.CERTIFICATE), store.get(control.OFFSET)
         partition = TopicPartition(topics.commands(self.org), 0)
         consumer = self._consumer(self._settings.group_id)
         try:
-            found = consumer.committed([partition], timeout=_TIMEOUT)[0]
-            low, _ = consumer.get_watermark_offsets(partition, timeout=_TIMEOUT)
+            found = consumer.committed([partition], timeout=_TIMEOUT)[0].offset
+            low, high = consumer.get_watermark_offsets(partition, timeout=_TIMEOUT)
         except KafkaException as error:
             raise LaneLost(f"{self.org}: no committed offset: {error}. Tried again.") from error
         finally:
             consumer.close()
-        return int(low) if found.offset == OFFSET_INVALID or found.offset < low else int(found.offset)
+        self._kept = kept["command_offset"] if kept else None
+        return control.standing(
+            control.Facts(
+                empty=store.empty,
+                certified=certificate["extra"]["commands"] if certificate else None,
+                kept=self._kept,
+                group=None if found == OFFSET_INVALID else found,
+                commands=self._commands,
+                low=low,
+                high=high,
+            )
+        )
+
+    def certify(self, store: LedgerStore) -> None:
+        """Write the ledger's birth certificate: from now on it is whole, or known not to be."""
+        entry = control.certificate(self.org, self._commands, self._utc())
+        work = Transact(0, {control.CERTIFICATE: entry})
+        values, offset = self.transact(work, None)
+        store.apply(work, values, offset)
 
     def _consumer(self, group: str | None = None) -> Consumer:
         conf = {
@@ -115,19 +158,25 @@ class LaneLog:
             count = len(answers[name].result(_TIMEOUT).partitions)
             if count != 1:
                 raise LaneRefused(f"{name} has {count} partitions and must have 1 (DESIGN §2): `k2x topics describe`.")
-        described = answers[topic].result(_TIMEOUT)
-        return f"{cluster} {described.topic_id}"
+        self._commands = str(answers[topics.commands(self.org)].result(_TIMEOUT).topic_id)
+        return f"{cluster} {answers[topic].result(_TIMEOUT).topic_id}"
 
     # -- transactions -------------------------------------------------------------------------------------------
 
     def transact(self, work: Transact, group: Any) -> tuple[dict[str, bytes | None], int | None]:
-        """Commit it. The entries' bytes, and the ledger's offset after them (None if it has none of them)."""
+        """Commit it. The entries' bytes, and the ledger's offset after them (None if it has none of them).
+
+        The command offset goes into the ledger too: a group's offset may expire, what is finished may not.
+        """
         producer = self._producer
         if producer is None:
             raise LaneLost(f"{self.org}: the lane has no producer.")
         values: dict[str, bytes | None] = {
             key: None if entry is None else self._codec.encode("ledger", entry) for key, entry in work.entries.items()
         }
+        if work.offset is not None and work.offset != self._kept:
+            kept = control.offset(self.org, work.offset, self._utc())
+            values[control.OFFSET] = self._codec.encode("ledger", kept)
         self._last_offset = None
         try:
             producer.begin_transaction()
@@ -140,6 +189,7 @@ class LaneLog:
             self._retrying(lambda: producer.commit_transaction(_TIMEOUT))
         except KafkaException as error:
             self._failed(producer, error)
+        self._kept = work.offset if work.offset is not None else self._kept
         return values, None if self._last_offset is None else self._last_offset + 1
 
     def _produce(self, producer: Producer, work: Transact, values: Mapping[str, bytes | None]) -> None:
@@ -207,7 +257,7 @@ class LaneLog:
 def _read_to_end(consumer: Consumer, store: LedgerStore, topic: str, stopped: Callable[[], bool]) -> int:
     count, heard = 0, time.monotonic()
     while not stopped():
-        messages = consumer.consume(_READ, 1.0)
+        messages = consumer.consume(_READ, _WAIT)
         if messages:
             heard = time.monotonic()
         elif time.monotonic() - heard > _QUIET:

@@ -40,7 +40,10 @@ def apply(config: Path, as_json: bool) -> None:
 def describe(config: Path, as_json: bool) -> None:
     """Say how each topic stands. Example:  k2x topics describe --json"""
     settings = settings_of(config)
-    _print(kafka_topics.describe(_kafka(settings), settings.organisations), as_json)
+    kafka = _kafka(settings)
+    for warning in kafka_topics.cluster_warnings(kafka):
+        click.echo(f"warning: {warning}", err=True)
+    _print(kafka_topics.describe(kafka, settings.organisations), as_json)
 
 
 def _kafka(settings: Settings) -> dict[str, object]:
@@ -53,9 +56,10 @@ def _print(states: list[kafka_topics.TopicState], as_json: bool) -> None:
     for state in states:
         if as_json:
             fields = {"topic": state.name, "partitions": state.partitions, "created": state.created}
-            click.echo(json.dumps({**fields, "faults": list(state.faults)}))
+            click.echo(json.dumps({**fields, "faults": list(state.faults), "warnings": list(state.warnings)}))
             continue
-        word = "created" if state.created else "FAULT" if state.faults else "ok"
-        click.echo(f"{word:8} {state.name:42} {state.partitions:3} partition(s)  {'; '.join(state.faults)}")
+        word = "created" if state.created else "FAULT" if state.faults else "warning" if state.warnings else "ok"
+        said = "; ".join(state.faults + state.warnings)
+        click.echo(f"{word:8} {state.name:42} {state.partitions:3} partition(s)  {said}")
     if any(state.faults for state in states):
         raise SystemExit(1)

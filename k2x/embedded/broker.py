@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -58,6 +58,7 @@ class EmbeddedKafka:
         ready_timeout: float = READY_TIMEOUT_S,
         lock: Path = jars.LOCK,
         jar_cache: Path | None = None,
+        settings: Mapping[str, str | int] | None = None,
     ) -> None:
         self._dir = DataDir(data_dir)
         self._wanted_port = port
@@ -66,6 +67,7 @@ class EmbeddedKafka:
         self._ready_timeout = ready_timeout
         self._lock = lock
         self._jar_cache = jar_cache
+        self._settings = dict(settings or {})  # over k2x.embedded.config.SERVER
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._port = 0
         self._interrupt = threading.Event()
@@ -169,7 +171,7 @@ class EmbeddedKafka:
         stamp = Stamp(version, cluster_id, self._port, controller_port)
         self._dir.write_stamp(stamp)
         self._dir.data.mkdir(exist_ok=True)
-        self._dir.properties.write_text(server_properties(self._dir.data, self._port, controller_port))
+        self._dir.properties.write_text(server_properties(self._dir.data, self._port, controller_port, self._settings))
         if not self._dir.formatted:
             self._format(class_path, cluster_id)
         return stamp

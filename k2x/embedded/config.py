@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 HOST = "127.0.0.1"
 
@@ -55,15 +57,17 @@ SERVER: dict[str, str | int] = {
 }
 
 
-def server_properties(data: Path, port: int, controller_port: int) -> str:
-    """The text of server.properties; both ports are on the loopback interface."""
+def server_properties(
+    data: Path, port: int, controller_port: int, settings: Mapping[str, str | int] = MappingProxyType({})
+) -> str:
+    """The text of server.properties; both ports are on the loopback interface. `settings` win over SERVER's."""
     places: dict[str, str | int] = {
         "log.dirs": str(data),
         "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
         "controller.quorum.voters": f"1@{HOST}:{controller_port}",
     }
-    return "".join(f"{key}={_escaped(str(value))}\n" for key, value in {**SERVER, **places}.items())
+    return "".join(f"{key}={_escaped(str(value))}\n" for key, value in {**SERVER, **settings, **places}.items())
 
 
 def java_options(heap: str) -> list[str]:

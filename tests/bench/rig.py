@@ -69,6 +69,12 @@ def resident_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def peak_mb() -> float:
+    """The most resident memory that this process has had (ru_maxrss would count the parent's before exec)."""
+    status = Path("/proc/self/status").read_text("utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+
+
 def await_http(url: str, seconds: float = 60.0) -> None:
     """Until something answers below 500; TimeoutError otherwise."""
     ends = time.monotonic() + seconds

@@ -62,6 +62,15 @@ def test_foreign_bytes_are_refused(data: bytes) -> None:
         Codec(CommittedIds()).decode(data)
 
 
+def test_the_head_of_a_record_is_its_first_fields() -> None:
+    codec = Codec(CommittedIds())
+    data = codec.encode("writeback", writeback())
+    assert codec.head(data, "order_id") == {"instance": "emea", "store": "emea/GoatUK", "order_id": "1"}
+    assert codec.head(data, "no_such_field") == writeback()
+    with pytest.raises(NotDecodable):
+        codec.head(data[:8], "order_id")
+
+
 def test_an_id_of_a_newer_k2x_is_named() -> None:
     with pytest.raises(UnknownSchema, match="999"):
         Codec(CommittedIds()).decode(struct.pack(">bI", 0, 999) + b"x")

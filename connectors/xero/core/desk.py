@@ -93,9 +93,12 @@ class Desk:
             entry = records.waiting(entry, job, reason, self.now.at, self.settings.auth_retry)
         self.writing.entries[entry["key"]] = entry
 
-    def remove(self, key: str) -> None:
-        """Take an entry out of the ledger."""
-        self.writing.entries[key] = None
+    def clear(self, key: str) -> None:
+        """Nothing waits there any more. Never a tombstone: compaction would drop it in the end, and a local copy from
+        before it would keep what was cleared."""
+        entry = self.fresh(key, "next")
+        entry["state"], entry["reason"], entry["updated_at"] = "VOIDED", "its turn has come", self.now.at
+        self.writing.entries[key] = records.settled(entry)
 
     # -- outcomes -----------------------------------------------------------------------------------------------
 

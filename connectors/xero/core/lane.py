@@ -174,8 +174,8 @@ class Lane:
             key = records.next_key(done.home)
             entry = self.desk.entry(key)
             if entry is not None and entry["command"] is not None:
-                self.desk.remove(key)
                 following = self._from_ledger(entry, done.home)
+                self.desk.clear(key)
                 self._begin(following)
                 if not following.done:
                     self.desk.park(following, "its turn has come", self.desk.settings.moment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -53,6 +54,7 @@ def test_a_copy_of_the_same_topic_reads_only_the_tail(tmp_path: Path) -> None:
     path = tmp_path / "uk.sqlite3"
     store = LedgerStore(path, CODEC)
     assert store.resume_from("cluster topic", 0, 10) == 0
+    store.loaded()
     _apply(store, _entry("a"), offset=8)
     store.close()
     again = LedgerStore(path, CODEC)
@@ -66,10 +68,45 @@ def test_a_copy_of_another_or_of_a_shorter_topic_is_thrown_away(tmp_path: Path) 
         path = tmp_path / f"{high}.sqlite3"
         store = LedgerStore(path, CODEC)
         store.resume_from("cluster topic", 0, 10)
+        store.loaded()
         _apply(store, _entry("a"), offset=8)
         assert store.resume_from(identity, 0, high) == 0
+        store.loaded()
         assert store.get("a") is None
         store.close()
+
+
+def _bytes(*entries: LedgerEntry) -> list[tuple[str, bytes | None]]:
+    return [(e["key"], CODEC.encode("ledger", e)) for e in entries]
+
+
+@pytest.mark.parametrize("cold", [True, False])
+def test_what_is_loaded_is_the_last_word_of_each_key(tmp_path: Path, cold: bool) -> None:
+    store = LedgerStore(tmp_path / "uk.sqlite3", CODEC)
+    store.resume_from("cluster topic", 0, 10)
+    if not cold:
+        store.loaded()
+    store.load(_bytes(_entry("a", "W-1"), _entry("b", "W-2"), _entry("c", waits=1), _entry("d", waits=2)), 4)
+    store.load([*_bytes(_entry("a", "W-9"), _entry("c", "W-3")), ("b", None), ("d", None)], 8)
+    store.load([*_bytes(_entry("b", "W-4")), ("e", None), *_bytes(_entry("f"))], 11)
+    store.loaded()
+    numbers = {key: found["number"] for key in "abcdef" if (found := store.get(key)) is not None}
+    assert numbers == {"a": "W-9", "b": "W-4", "c": "W-3", "f": None}
+    assert [store.holder("invoice", n) for n in ("w-1", "w-9", "w-2", "w-4")] == [None, "a", None, "b"]
+    assert store.next_waiting() is None
+    assert store.mark("offset") == "11"
+    store.close()
+
+
+def test_a_cold_start_that_was_cut_short_leaves_nothing_half_read(tmp_path: Path) -> None:
+    path = tmp_path / "uk.sqlite3"
+    first = LedgerStore(path, CODEC)
+    first.resume_from("cluster topic", 0, 10)
+    first.load(_bytes(_entry("a")), 5)
+    again = LedgerStore(path, CODEC)  # the first one is killed here
+    assert again.resume_from("cluster topic", 0, 10) == 0
+    again.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["uk.sqlite3"]
 
 
 def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:

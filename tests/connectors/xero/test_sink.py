@@ -7,162 +7,31 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
-from prometheus_client import CollectorRegistry
 
-from connectors.xero.auth import CustomConnection, Identity, IdentitySettings
-from connectors.xero.client import ClientSettings, XeroClient
 from connectors.xero.core.events import Transact
 from connectors.xero.core.records import entry, invoice_key
 from connectors.xero.errors import LaneLost
 from connectors.xero.ledger import LedgerStore
 from connectors.xero.log import LaneLog
-from connectors.xero.metrics import SinkMetrics
-from connectors.xero.settings import CoreSettings, SinkSettings
-from connectors.xero.sink import Sink
+from connectors.xero.settings import SinkSettings
 from k2x.audit.log import read_to_end
-from k2x.kafka_topics import apply
 from schemas import topics
-from schemas.codec import Codec
-from schemas.ids import CommittedIds
-from schemas.types import Command
-from tests.connectors.xero.commands import T0, sale, tender
+from tests.connectors.xero.commands import T0, tender
+from tests.connectors.xero.office import CODEC, Office, office_sale, until
 from tests.connectors.xero.servers import SandboxProcess
 
 pytestmark = pytest.mark.kafka
-CODEC = Codec(CommittedIds())
-SHORT = CoreSettings(intention_lapse=1.0, deadline=2.0, outage_backoff=0.1, repeat_backoff=0.1)
-
-
-class Office:
-    """A UK organisation of its own on the shared broker: slug, topics, sinks, and what came of it."""
-
-    def __init__(self, kafka: str, sandbox: SandboxProcess, slug: str, home: Path) -> None:
-        self.slug, self.home, self.sandbox = slug, home, sandbox
-        self.kafka = {"bootstrap.servers": kafka}
-        apply(self.kafka, [slug], 1, 1)
-        self._producer = Producer(self.kafka)
-        self._admin = AdminClient(self.kafka)  # kept: one that is let go never answers
-
-    def put(self, *commands: Command) -> None:
-        for command in commands:
-            value = CODEC.encode("command", {**command, "org": self.slug})
-            self._producer.produce(topics.commands(self.slug), key=command["key"].encode(), value=value)
-        assert self._producer.flush(10) == 0
-
-    def client(self, org: str) -> XeroClient:
-        if org != self.slug:
-            raise KeyError(org)
-        found = self.sandbox.organisations["uk"]
-        identity = Identity(
-            IdentitySettings(token_url=f"{self.sandbox.url}/connect/token"), found["client_id"], found["client_secret"]
-        )
-        return XeroClient(ClientSettings(api_url=self.sandbox.api_url), CustomConnection(identity))
-
-    @contextmanager
-    def sink(self, name: str = "a", client: Callable[[str], Any] | None = None, **changes: Any) -> Iterator[Sink]:
-        """A running sink process' worth of threads."""
-        settings = SinkSettings(
-            state_dir=self.home / name,
-            core=SHORT,
-            group_id=f"g-{self.slug}",
-            session_timeout=6.0,
-            reopen=0.2,
-            **changes,
-        )
-        # Only this test's organisation: the broker is shared.
-        pattern = f"^xero\\.commands\\.{self.slug}\\.v1$"
-        metrics = SinkMetrics(CollectorRegistry())
-        sink = Sink(settings, self.kafka, CODEC, client or self.client, metrics=metrics, pattern=pattern)
-        stop, failure = threading.Event(), list[BaseException]()
-
-        def run() -> None:
-            try:
-                sink.run(stop)
-            except BaseException as error:
-                failure.append(error)
-                raise
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            yield sink
-        finally:
-            stop.set()
-            thread.join(30)
-        assert not failure
-        assert not thread.is_alive()
-
-    def results(self) -> list[dict[str, Any]]:
-        rows = (CODEC.decode(m.value() or b"") for m in read_to_end(self.kafka, [topics.RESULTS]))
-        return [row for row in rows if row["org"] == self.slug]
-
-    def outcomes(self) -> list[str]:
-        return [row["outcome"] for row in self.results() if row["kind"] == "order"]
-
-    def ledger(self) -> dict[str, Any]:
-        rows = read_to_end(self.kafka, [topics.ledger(self.slug)])
-        return {(m.key() or b"").decode(): CODEC.decode(v) for m in rows if (v := m.value()) is not None}
-
-    def letters(self) -> int:
-        return sum(1 for _ in read_to_end(self.kafka, [topics.dead_letter(topics.commands(self.slug))]))
-
-    def committed(self) -> int:
-        asked = ConsumerGroupTopicPartitions(f"g-{self.slug}", [TopicPartition(topics.commands(self.slug), 0)])
-        found = self._admin.list_consumer_group_offsets([asked])[f"g-{self.slug}"].result(20)
-        return int(found.topic_partitions[0].offset)
-
-    def side_door(self, path: str, body: Any = None, method: str | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.sandbox.url}/_sandbox/{path}", data, method=method)  # noqa: S310
-        with urllib.request.urlopen(request) as answer:  # noqa: S310
-            return json.load(answer)
-
-    def invoices(self, prefix: str) -> list[dict[str, Any]]:
-        return [i for i in self.side_door("books/uk")["invoices"] if i["InvoiceNumber"].startswith(prefix)]
-
-    def payments(self, prefix: str) -> list[dict[str, Any]]:
-        return [p for p in self.side_door("books/uk")["payments"] if p["Reference"].startswith(prefix)]
-
-
-@pytest.fixture
-def office(kafka: str, xero_sandbox: SandboxProcess, topic_prefix: str, tmp_path: Path) -> Iterator[Office]:
-    made = Office(kafka, xero_sandbox, topic_prefix, tmp_path)
-    yield made
-    made.side_door("faults", method="DELETE")
-
-
-def until(what: Callable[[], Any], seconds: float = 40.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
-    return found
-
-
-def _sale(office: Office, order: int, **changes: Any) -> Command:
-    """Numbers and customers of this test alone: the sandbox is shared."""
-    made = sale(order, number=f"{office.slug}-{order}", **changes)
-    who = cast(dict[str, str], made["body"]["contact"])  # type: ignore[index,typeddict-item]
-    number = f"{office.slug[-8:]}{who['number']}"
-    name = f"{office.slug} {who['name']}"
-    who.update(number=number, name=name, document=json.dumps({"ContactNumber": number, "Name": name}))
-    return made
 
 
 def test_orders_are_paid_and_ledger_result_and_offset_agree(office: Office) -> None:
-    office.put(*(_sale(office, n, received_at=datetime.now(UTC)) for n in range(20)))
+    office.put(*(office_sale(office, n, received_at=datetime.now(UTC)) for n in range(20)))
     with office.sink():
         until(lambda: office.outcomes().count("POSTED") == 20)
         until(lambda: office.committed() == 20)
@@ -186,7 +55,7 @@ def test_a_lost_answer_and_a_restart_leave_one_invoice_and_one_payment_each(offi
     parts = [tender("20.00", 1), tender("100.00", 2)]
     stalled = {"kind": "stall_after", "method": "PUT", "path": "Payments", "seconds": 1.5}
     office.side_door("faults", stalled)
-    office.put(_sale(office, 1, payments=parts))
+    office.put(office_sale(office, 1, payments=parts))
     with office.sink("a"):
         until(lambda: office.payments(office.slug))
     assert office.outcomes() == []
@@ -198,11 +67,11 @@ def test_a_lost_answer_and_a_restart_leave_one_invoice_and_one_payment_each(offi
 
 
 def test_a_restart_goes_on_where_it_was_and_posts_nothing_again(office: Office) -> None:
-    orders = [_sale(office, n) for n in range(10)]
+    orders = [office_sale(office, n) for n in range(10)]
     office.put(*orders)
     with office.sink():
         until(lambda: office.outcomes().count("POSTED") == 10)
-    office.put(*orders, _sale(office, 10))
+    office.put(*orders, office_sale(office, 10))
     with office.sink():  # warm: the same state directory
         until(lambda: office.outcomes().count("POSTED") == 11)
         until(lambda: office.outcomes().count("UNCHANGED") == 10)
@@ -211,7 +80,7 @@ def test_a_restart_goes_on_where_it_was_and_posts_nothing_again(office: Office) 
 
 
 def test_a_refused_order_is_a_letter_with_its_own_bytes(office: Office) -> None:
-    bad = _sale(office, 1, account="999999")
+    bad = office_sale(office, 1, account="999999")
     office.put(bad)
     with office.sink():
         until(lambda: office.letters() == 1)
@@ -228,7 +97,7 @@ def test_two_sinks_never_serve_one_organisation_at_once(office: Office) -> None:
     with office.sink("a") as first:
         until(lambda: first.lanes() == {office.slug: "running"})
         with office.sink("b") as second:
-            office.put(*(_sale(office, n) for n in range(10)))
+            office.put(*(office_sale(office, n) for n in range(10)))
             until(lambda: office.outcomes().count("POSTED") == 10)
             assert len(first.lanes()) + len(second.lanes()) == 1
     assert len(office.invoices(office.slug)) == 10
@@ -238,7 +107,7 @@ def test_an_organisation_that_is_not_configured_is_refused_and_disturbs_nobody(o
     def unknown(org: str) -> Any:
         raise KeyError(org)
 
-    office.put(_sale(office, 1))
+    office.put(office_sale(office, 1))
     with office.sink(client=unknown) as sink:
         until(lambda: sink.lanes() == {office.slug: "refused"})
     assert office.committed() < 0
@@ -269,7 +138,7 @@ def test_killed_at_every_point_each_order_is_in_xero_once(office: Office) -> Non
     }
     points = ("before_send", "after_send", "after_answer", "after_ledger:3", "before_commit:3")
     for n, point in enumerate(points):
-        office.put(_sale(office, n, payments=[tender("20.00", 1), tender("100.00", 2)]))
+        office.put(office_sale(office, n, payments=[tender("20.00", 1), tender("100.00", 2)]))
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.connectors.xero.sink_process", json.dumps(given)],
             env={**os.environ, "K2X_CRASH_AT": point},
@@ -306,17 +175,18 @@ def _group(office: Office) -> Any:
 def test_a_fenced_owner_commits_nothing_and_the_next_one_sees_what_came_before(office: Office, tmp_path: Path) -> None:
     settings = SinkSettings(state_dir=tmp_path, group_id=f"g-{office.slug}")
     old, new = (LaneLog(office.slug, office.kafka, settings, CODEC) for _ in range(2))
+    office.put(*(office_sale(office, n) for n in range(10)))
     old.fence()
     _, end = old.transact(_work(1, "before", 3), _group(office))
-    assert end == 1
+    assert end == 2
     new.fence()
     with pytest.raises(LaneLost):
         old.transact(_work(2, "zombie", 9), _group(office))
     store = LedgerStore(None, CODEC)
-    assert new.restore(store, lambda: False) == 1
+    assert new.restore(store, lambda: False) == 2  # the entry, and the offset
     assert store.get("before") is not None
     assert store.get("zombie") is None
-    assert new.committed() == 3
+    assert new.standing(store).offset == 3
 
 
 def test_an_open_transaction_of_a_dead_owner_is_never_seen(office: Office, tmp_path: Path) -> None:
@@ -333,5 +203,5 @@ def test_an_open_transaction_of_a_dead_owner_is_never_seen(office: Office, tmp_p
     assert log.restore(store, lambda: False) == 0
     with pytest.raises(KafkaException):
         dead.commit_transaction(10)
-    assert log.committed() == 0
+    assert log.standing(store).offset == 0
     assert cast(Any, store.get("half")) is None
