@@ -20,10 +20,11 @@ from k2x.commands.options import When, config_option, running_kafka, settings_of
 from k2x.in_words import moment
 from k2x.logs import configure
 from k2x.replay.chosen import Chosen
+from k2x.replay.forecast import Planner, day_calls_left
 from k2x.replay.journal import Journal, Replay
 from k2x.replay.run import Groups, Report, Runner
 from k2x.replay.source import ranges_of
-from k2x.replay.words import Progress, minutes, outcome
+from k2x.replay.words import Looking, Progress, forecast, minutes, outcome
 from k2x.settings import Settings
 
 _FILTERS = (
@@ -103,6 +104,32 @@ def run(
     progress.end()
     _tell(report, no_wait, as_json)
     raise SystemExit(0 if no_wait or report.complete else 1)
+
+
+@replay.command()
+@config_option
+@_filters
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def plan(config: Path, as_json: bool, **filters: Any) -> None:
+    """What `run` with the same filters would do: orders by what becomes of them, documents, calls and minutes.
+
+    Nothing is written. Rules and reference data are the workers', the decisions the sink's own, carried out on paper.
+
+    Example:  k2x replay plan --org uk --since 7d
+    """
+    configure(sys.stderr, level="warning")
+    settings = settings_of(config)
+    kafka, values = running_kafka(settings), codec(settings)
+    progress = Looking()
+    found = Planner(settings, kafka, values, say=progress).plan(
+        chosen_by(settings, **filters), lambda org: day_calls_left(settings, org)
+    )
+    progress.end()
+    if as_json:
+        click.echo(json.dumps({"organisations": {one.org: one.as_json() for one in found}}))
+        return
+    for one in found:
+        click.echo("\n".join(forecast(one)))
 
 
 @replay.command()

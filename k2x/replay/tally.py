@@ -68,7 +68,7 @@ class Tally:
             return
         self._open.pop(key, None)
         counts[word] += 1
-        if word in ("suppressed", "refused", "held"):
+        if counts is self.orders and word in ("suppressed", "refused", "held"):
             code = "/".join(part for part in (result["error_class"], result["error_code"]) if part)
             self.reasons.setdefault(word, Counter())[code or "no code"] += 1
 

@@ -6,12 +6,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from k2x.replay.forecast import Forecast
 from k2x.replay.run import Seen
 from k2x.replay.tally import Tally
 
 _LIVE_S, _LINE_S = 0.2, 5.0  # between lines on a terminal, and elsewhere
 _WORDS = {
-    "posted": "posted",
+    "posted": "posted",  # in a plan: to be posted
     "left_alone": "left alone",
     "cancelled": "cancelled",
     "suppressed": "suppressed",
@@ -55,6 +56,29 @@ class Progress:
         return text + (f" ({one.waits_for})" if one.waits_for else "")
 
 
+class Looking:
+    """The same for a plan: how far the sources are read."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._said = time.monotonic()
+
+    def __call__(self, org: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._said < (_LIVE_S if self._live else _LINE_S):
+            return
+        self._said = now
+        line = f"{org}: {done:,} of {total:,} records looked at"
+        sys.stderr.write(f"\r\x1b[2K{line}" if self._live else line + "\n")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the live line."""
+        if self._live:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+
 def outcome(org: str, tally: Tally, *, tense: str = "") -> list[str]:
     """Lines on one organisation. `tense`: "to " before what a plan has not done yet."""
     total = tally.orders.total()
@@ -76,6 +100,21 @@ def outcome(org: str, tally: Tally, *, tense: str = "") -> list[str]:
     if tally.unreadable:
         lines.append(f"  {'unreadable':12} {tally.unreadable:>9,}  not sent: a dead letter says so already")
     return lines
+
+
+def forecast(found: Forecast) -> list[str]:
+    """Lines on what a replay would do to one organisation."""
+    lines = outcome(found.org, found.tally, tense="to ")
+    if found.unsure:
+        lines.append(f"  {'':12} {found.unsure:,} of the contacts only if Xero shows them otherwise")
+    if not found.calls:
+        return [*lines, f"  {'calls':12} none"]
+    text = f"about {found.calls:,}, in {minutes(found.seconds)} at the pace of Xero's minute"
+    if found.days > 1:
+        text += f"; the calls of a day do not suffice: {found.days} days"
+    if found.day_left is not None:
+        text += f"; {found.day_left:,} left today"
+    return [*lines, f"  {'calls':12} {text}"]
 
 
 def minutes(seconds: float) -> str:
