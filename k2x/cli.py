@@ -22,6 +22,7 @@ _COMMANDS = {
     "rules": ("rules", "Publish or show the business rules."),
     "dlt": ("dlt", "The dead letters: list, show, send again."),
     "trace": ("trace", "The whole story of one order."),
+    "replay": ("replay", "Send orders through once more; say before what that would do."),
     "xero": ("xero", "Connect to Xero; show the state of the connection."),
     "xero-sandbox": ("sandboxes", "Run the Xero sandbox alone."),
     "kentico-sandbox": ("sandboxes", "Run the Kentico sandbox alone."),

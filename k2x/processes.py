@@ -62,6 +62,7 @@ def _streams(settings: Settings, bootstrap: str, worker: str) -> None:
 
 
 def _sink(settings: Settings, bootstrap: str, worker: str) -> None:
+    from connectors.xero.client import XeroClient
     from connectors.xero.sink import Sink
     from k2x.xero_access import XeroAccess
 
@@ -69,7 +70,14 @@ def _sink(settings: Settings, bootstrap: str, worker: str) -> None:
     access = XeroAccess(settings, kafka, values)
     for org in settings.organisations:
         access.check(org)  # a missing secret is said at the start, not when the first order comes
-    sink = Sink(wiring.sink(settings, worker), kafka, values, access.client, lambda org: wiring.limits(settings, org))
+
+    def client(org: str) -> XeroClient:
+        """KeyError is the sink's word for a command topic that is no business of this configuration's."""
+        if org not in settings.organisations:
+            raise KeyError(org)
+        return access.client(org)
+
+    sink = Sink(wiring.sink(settings, worker), kafka, values, client, lambda org: wiring.limits(settings, org))
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -163,6 +163,20 @@ class Ports(_Part):
     )
 
 
+class Replay(_Part):
+    """How `k2x replay run` goes about it."""
+
+    outstanding: int = Field(
+        200,
+        ge=1,
+        description="commands a replay may have outstanding per organisation: four full calls of 50, so that a live "
+        "order that comes behind them waits 14 s at Xero's 60 calls a minute; fewer would leave calls half empty",
+    )
+    patience_s: float = Field(
+        30.0, gt=0, description="after so long without any movement it is asked whether streams and sink still run"
+    )
+
+
 class Settings(BaseSettings):
     """The whole deployment."""
 
@@ -182,6 +196,7 @@ class Settings(BaseSettings):
     instances: dict[Slug, Instance]
     stores: dict[str, Store]
     ports: Ports = Ports()
+    replay: Replay = Replay()
     debounce_s: float = Field(2.0, ge=0, description="how long the reader waits for more hints of an order")
 
     @classmethod

@@ -39,6 +39,7 @@ def streams(settings: Settings, kafka: Mapping[str, Any], worker: str) -> Stream
         stores={name: store.organisation for name, store in settings.stores.items()},
         data_dir=settings.data_dir / "streams" / worker,
         worker=worker,
+        replays=True,
         metrics_host=settings.ports.host,
         metrics_port=settings.ports.metrics.get("streams", 0),
     )

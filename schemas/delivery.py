@@ -19,6 +19,7 @@ from schemas.errors import NotDelivered
 
 # A record is at most 1 MB on a default broker; this buffer holds several batches of 500 whole orders.
 # log_level 3: a broker that is still loading its coordinators is no news, an error is.
+_BY_KEY = -1  # librdkafka's own partitioner chooses
 _BASE = {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "compression.type": "lz4", "log_level": 3}
 
 
@@ -30,6 +31,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes]] = field(default_factory=list)
+    partition: int | None = None  # None: by the key
 
 
 class Deliverer:
@@ -77,7 +79,12 @@ class Deliverer:
         for _ in range(2):
             try:
                 self._producer.produce(
-                    record.topic, value=record.value, key=record.key, headers=record.headers, on_delivery=report
+                    record.topic,
+                    value=record.value,
+                    key=record.key,
+                    headers=record.headers,
+                    partition=_BY_KEY if record.partition is None else record.partition,
+                    on_delivery=report,
                 )
                 return
             except BufferError:  # the local queue is full: drain it, then try once more

@@ -26,6 +26,7 @@ NAMES = (
     "rules",
     "writeback",
     "token",
+    "replay",
 )
 
 

@@ -94,6 +94,30 @@ def letter_headers(
     return kept + [(name, value.encode()) for name, value in ours.items()]
 
 
+_BOOKKEEPING = frozenset(
+    {
+        "x-error-class",
+        "x-error-code",
+        "x-error-hint",
+        "x-attempt",
+        "x-first-failed-at",
+        "x-org",
+        "x-store",
+        "x-natural-key",
+        "x-replay-count",
+    }
+)
+
+
+def without_bookkeeping(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
+    """A record's own headers, without what it carries from having been a dead letter once."""
+    return [
+        (name, value)
+        for name, value in headers
+        if value is not None and name not in _BOOKKEEPING and not name.startswith("__connect.errors.")
+    ]
+
+
 def text(headers: dict[str, bytes], name: str) -> str:
     """A header as text, empty when it is absent."""
     return headers.get(name, b"").decode("utf-8", "replace")

@@ -18,6 +18,13 @@ WRITEBACK = "kentico.writeback.v1"
 PARKED = "kentico.orders.v1-parked"
 CUSTOMERS_PARKED = "kentico.customers.v1-parked"
 PRODUCTS_PARKED = "kentico.products.v1-parked"
+# Copies of source records that a replay sends through the same agents: the sources themselves are never written to.
+REPLAY_OF = {
+    ORDERS: "kentico.orders.v1-replay",
+    CUSTOMERS: "kentico.customers.v1-replay",
+    PRODUCTS: "kentico.products.v1-replay",
+}
+REPLAYS = "k2x.replays.v1"
 RESULTS = "xero.results.v1"
 REFERENCE = "xero.reference.v1"
 RULES = "k2x.rules.v1"
@@ -84,7 +91,11 @@ def all_topics(orgs: Iterable[str]) -> list[Topic]:
         Topic(REFERENCE, "reference", one_partition=True, config=dict(_COMPACTED)),
         Topic(RULES, "rules", one_partition=True, config=dict(_COMPACTED)),
         Topic(TOKENS, "token", one_partition=True, config=dict(_COMPACTED)),
+        Topic(REPLAYS, "replay", one_partition=True, config=dict(_COMPACTED)),
     ]
+    # A copy is unfinished work until streams has confirmed it, so it never expires either; the replay itself deletes
+    # what is confirmed, and the topics stay small (k2x/replay/backlog.py).
+    topics += [Topic(REPLAY_OF[source], schema) for source, schema in _REPLAYED]
     topics += [Topic(dead_letter(t), s) for t, s in _WITH_DEAD_LETTERS]
     for org in orgs:
         topics += [
@@ -95,6 +106,7 @@ def all_topics(orgs: Iterable[str]) -> list[Topic]:
     return topics
 
 
+_REPLAYED = ((ORDERS, "order"), (CUSTOMERS, "customer"), (PRODUCTS, "product"))
 _WITH_DEAD_LETTERS = (
     (ORDERS, "order"),
     (CUSTOMERS, "customer"),

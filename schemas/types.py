@@ -379,6 +379,7 @@ class Result(TypedDict):
     at: datetime
     command_id: str | None
     traceparent: str | None
+    replay_id: str | None
 
 
 class Intention(TypedDict):
@@ -463,3 +464,27 @@ class Token(TypedDict):
     expires_at: datetime
     rotated_at: datetime
     generation: int
+
+
+class Range(TypedDict):
+    topic: str
+    partition: int
+    first: int
+    end: int
+
+
+class Replay(TypedDict):
+    """A replay: what was chosen, from where to where, and whether it is over. Key: id. How far it is stands in its
+    consumer groups"""
+
+    id: str
+    orgs: list[str]
+    stores: list[str]
+    orders: list[str]
+    since: datetime | None
+    until: datetime | None
+    everything: bool
+    ranges: list[Range]
+    started_at: datetime
+    started_by: str
+    finished_at: datetime | None

@@ -77,8 +77,9 @@ class Aggregates:
     def _records(self, source: Source, subject: Subject, made: Made, now: datetime) -> list[Record]:
         if isinstance(made, Suppressed):
             self._metrics.event(self.agent, "suppressed", subject.org)
-            result = self._outputs.result(subject, "SUPPRESSED", now, message=made.message, error_code=made.code)
-            return [result]
+            return [
+                self._outputs.result(source, subject, "SUPPRESSED", now, message=made.message, error_code=made.code)
+            ]
         if isinstance(made, Refused):
             return self._refuse(source, subject, made.reason, made.step, now)
         self._metrics.event(self.agent, "command", subject.org)

@@ -1,4 +1,5 @@
-"""What customers and products share: one event is for every organisation that its instance feeds.
+"""What customers and products share: one event is for every organisation that its instance feeds; a replay's copy is
+for one of them.
 
 Guarantee: for each organisation the event ends as a command, a SUPPRESSED or REFUSED result, or parked.
 """
@@ -12,7 +13,7 @@ from schemas.delivery import Record
 from schemas.types import CustomerChanged, ProductChanged
 from streams.aggregates import Aggregates, first_made
 from streams.flow import Made, StoreFlow
-from streams.outputs import Source, Subject
+from streams.outputs import REPLAY_ORG, Source, Subject, header
 from streams.stores import Route
 
 Change = TypeVar("Change", CustomerChanged, ProductChanged)
@@ -31,7 +32,8 @@ class MasterData(Aggregates, Generic[Change]):
 
     def handle(self, source: Source, now: datetime) -> list[Record]:
         change = cast(Change, self._decode(source))
-        orgs = self._settings.orgs_of(change["instance"])
+        only = header(source, REPLAY_ORG) if source.headers else None
+        orgs = [org for org in self._settings.orgs_of(change["instance"]) if only in (None, org)]
         if not orgs:
             return self._unknown(source, self._subject(change, None), change["site_name"], now)
         records: list[Record] = []

@@ -1,4 +1,7 @@
-"""Every record that streams writes, built in one place: commands, results, dead letters, parked records. Pure."""
+"""Every record that streams writes, built in one place: commands, results, dead letters, parked records. Pure.
+
+A record that a replay copied speaks of the source record: its topic, partition and offset, not the copy's.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ PARKED_AT = "x-parked-at"
 SOURCE_TOPIC = "x-source-topic"
 SOURCE_PARTITION = "x-source-partition"
 SOURCE_OFFSET = "x-source-offset"
-REPLAY_ID = "x-replay-id"  # set by a replay on the records it sends again
+REPLAY_ID = "x-replay-id"  # set by a replay on the records it sends again, with SOURCE_* as above
+REPLAY_ORG = "x-replay-org"  # the only organisation that a copied customer or product is for
+# Of a record that was redriven: its command counts on, and if the sink refuses that, so does the letter.
+_COUNTED = ("x-replay-count", "x-first-failed-at")
 _BODIES = {
     "SALE": "k2x.xero.Sale",
     "CONTACT": "k2x.xero.Contact",
@@ -72,7 +78,8 @@ def header_list(headers: Any) -> Headers:
     ]
 
 
-def _header(source: Source, name: str) -> str | None:
+def header(source: Source, name: str) -> str | None:
+    """A header's text, None where there is none."""
     return next(
         (value.decode("utf-8", "replace") for found, value in header_list(source.headers) if found == name), None
     )
@@ -101,26 +108,46 @@ class Outputs:
         self._settings = settings
         self._codec = codec
         self._results = settings.topic(topics.RESULTS)
+        self._replays = settings.replay_topics
 
     def command(self, command: Command, source: Source) -> Record:
         """A command for its organisation's topic, with where it came from filled in."""
+        origin = self.origin(source)
         complete: dict[str, Any] = {
             **command,
             # Naming the branch spares fastavro trying the body against each record of the union: a third of the cost.
             "body": command["body"] and (_BODIES[command["kind"]], command["body"]),
-            "source_topic": source.topic,
-            "source_partition": source.partition,
-            "source_offset": source.offset,
+            "source_topic": origin.topic,
+            "source_partition": origin.partition,
+            "source_offset": origin.offset,
         }
-        if source.headers:
-            complete["replay_id"] = _header(source, REPLAY_ID) or command["replay_id"]
         trace = command["traceparent"]
         headers = [("traceparent", trace.encode())] if trace else []
+        if source.headers:
+            complete["replay_id"] = header(source, REPLAY_ID) or command["replay_id"]
+            headers += [pair for pair in header_list(source.headers) if pair[0] in _COUNTED]
         topic = self._settings.commands(command["org"])
         return Record(topic, command["key"].encode(), self._codec.encode("command", complete), headers)
 
+    def origin(self, source: Source) -> Source:
+        """The record itself, or the one of the source topic that a replay has copied."""
+        live = self._replays.get(source.topic)
+        if live is None:
+            return source
+        said = {name: value.decode("utf-8", "replace") for name, value in header_list(source.headers)}
+        partition, offset = said.get(SOURCE_PARTITION, ""), said.get(SOURCE_OFFSET, "")
+        return Incoming(
+            topic=said.get(SOURCE_TOPIC) or live,
+            partition=int(partition) if partition.isdigit() else source.partition,
+            offset=int(offset) if offset.isdigit() else source.offset,
+            key=source.key,
+            value=source.value,
+            headers=[pair for pair in header_list(source.headers) if pair[0] not in _PARKED_HEADERS],
+        )
+
     def result(
         self,
+        source: Source,
         subject: Subject,
         outcome: Outcome,
         now: datetime,
@@ -158,6 +185,7 @@ class Outputs:
             "at": now,
             "command_id": None,
             "traceparent": subject.traceparent,
+            "replay_id": header(source, REPLAY_ID),
         }
         value = self._codec.encode("result", cast(Mapping[str, Any], result))
         return Record(self._results, subject.key.encode(), value)
@@ -167,17 +195,19 @@ class Outputs:
 
         A result that cannot be handled makes no result of its own: it would come back to the agent that failed on it.
         """
+        origin = self.origin(source)
         headers = letter_headers(
-            Origin(source.topic, source.partition, source.offset, COMPONENT, stage),
+            Origin(origin.topic, origin.partition, origin.offset, COMPONENT, stage),
             reason,
             now,
-            previous=header_list(source.headers),
+            previous=header_list(origin.headers),
             traceparent=subject.traceparent,
         )
-        letter = Record(topics.dead_letter(self._letter_topic(source.topic)), source.key, source.value, headers)
+        letter = Record(topics.dead_letter(origin.topic), source.key, source.value, headers)
         if source.topic == self._results:
             return [letter]
         result = self.result(
+            source,
             subject,
             "REFUSED",
             now,
@@ -192,23 +222,22 @@ class Outputs:
         self, source: Source, subject: Subject, org: str, reason: str, topic: str, now: datetime
     ) -> list[Record]:
         """The record unchanged on a parked topic, its headers saying why, and the PARKED result."""
+        origin = self.origin(source)
         where = {
             PARKED_ORG: org,
             PARKED_STORE: subject.store or "",
             PARKED_REASON: reason,
             PARKED_AT: now.isoformat(),
-            SOURCE_TOPIC: source.topic,
-            SOURCE_PARTITION: str(source.partition),
-            SOURCE_OFFSET: str(source.offset),
+            SOURCE_TOPIC: origin.topic,
+            SOURCE_PARTITION: str(origin.partition),
+            SOURCE_OFFSET: str(origin.offset),
         }
         headers = [pair for pair in header_list(source.headers) if pair[0] not in _PARKED_HEADERS]
         headers += [(name, value.encode()) for name, value in where.items()]
-        result = self.result(subject, "PARKED", now, message=reason, hint="Nothing to do: it goes on by itself.")
+        result = self.result(
+            source, subject, "PARKED", now, message=reason, hint="Nothing to do: it goes on by itself."
+        )
         return [Record(topic, source.key, source.value, headers), result]
-
-    def _letter_topic(self, topic: str) -> str:
-        """Replayed orders are refused where live ones are: there is one place to look for a dead letter."""
-        return self._settings.topic(topics.ORDERS) if topic in self._settings.replay_topics else topic
 
 
 def unpark(parked: Source) -> tuple[Incoming, str]:

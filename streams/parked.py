@@ -144,11 +144,11 @@ class Parking:
         """UnequalTopics where a source and its parked topic differ in partitions: a key would change its partition."""
         found = await self._in_thread(lambda: self._consumer.list_topics(timeout=30).topics)
         for source, parked in self._sources.items():
-            if not _is_live(source, parked):
-                continue
             for name in (source, parked):
                 if name not in found or found[name].error is not None:
                     raise MissingTopic(f"{name} does not exist. `k2x topics apply` creates it.")
+            if not _is_live(source, parked):
+                continue
             here, there = len(found[source].partitions), len(found[parked].partitions)
             if here != there:
                 raise UnequalTopics(

@@ -33,7 +33,7 @@ class StreamsSettings:
     worker: str = "streams-1"
     group: str = "k2x-streams"
     topic_prefix: str = ""
-    replay_topics: tuple[str, ...] = ()  # read by the orders agent beside the live topic
+    replays: bool = False  # read the replay topics beside the live ones (schemas.topics.REPLAY_OF)
     batch: int = 500  # 7,300 events/s measured with it; 200 ms of work, far below every heartbeat
     within_s: float = 0.05
     delivery_timeout_s: float = 120.0  # rides out a broker's restart (40 s measured) before the worker gives up
@@ -52,6 +52,12 @@ class StreamsSettings:
 
     def commands(self, org: str) -> str:
         return self.topic_prefix + topics.commands(org)
+
+    @property
+    def replay_topics(self) -> dict[str, str]:
+        """Replay topic → the source whose copies it carries, by real names."""
+        known = topics.REPLAY_OF if self.replays else {}
+        return {self.topic(replay): self.topic(source) for source, replay in known.items()}
 
     @property
     def group_id(self) -> str:

@@ -134,7 +134,7 @@ class Worker:
         agents = []
         for handler, source in ((orders, topics.ORDERS), (contacts, topics.CUSTOMERS), (items, topics.PRODUCTS)):
             live = settings.topic(source)
-            replays = settings.replay_topics if handler is orders else ()
+            replays = [replay for replay, of in settings.replay_topics.items() if of == live]
             agents.append(Agent(handler.agent, (live, *replays), guard(handler)))
             self._parking.on_feed(
                 self._parking.parked_topic(live), feed(guard(handler), handler, self._delivery, self._clock)
@@ -197,14 +197,14 @@ def feed(guard: Guard, handler: Any, delivery: Delivery, clock: Clock) -> Feed:
 
 
 def parked_topics(settings: StreamsSettings) -> dict[str, str]:
-    """Source topic → parked topic, by real names; replayed orders park with the live ones."""
+    """Source topic → parked topic, by real names; replayed records park with the live ones."""
     name = settings.topic
     sources = {
         name(topics.ORDERS): name(topics.PARKED),
         name(topics.CUSTOMERS): name(topics.CUSTOMERS_PARKED),
         name(topics.PRODUCTS): name(topics.PRODUCTS_PARKED),
     }
-    return sources | {replay: name(topics.PARKED) for replay in settings.replay_topics}
+    return sources | {replay: sources[live] for replay, live in settings.replay_topics.items()}
 
 
 class _FaustWorker(faust.Worker):  # type: ignore[misc]

@@ -27,6 +27,7 @@ from schemas.topics import (
     PARKED,
     PRODUCTS,
     PRODUCTS_PARKED,
+    REPLAY_OF,
     RESULTS,
     all_topics,
 )
@@ -37,8 +38,10 @@ DECISIONS = ("post", "skip", "reissue")
 SINK_DECISIONS: frozenset[str] = frozenset()
 DECISION_HEADER = "x-decision"
 REPLAY_COUNT = "x-replay-count"
+REPLAY_ID = "x-replay-id"  # of a letter that a replay met: sent again by a person, it is no longer that replay's
 
 _SOURCE_OF = {PARKED: ORDERS, CUSTOMERS_PARKED: CUSTOMERS, PRODUCTS_PARKED: PRODUCTS}
+_SOURCE_OF |= {replay: source for source, replay in REPLAY_OF.items()}
 _CHUNK = 100  # records a delivery: an interruption leaves at most so many in doubt
 _NO_DECISIONS = (
     "--decision {decision} is not possible yet: the sink of this version of k2x reads no decisions, so a held version "
@@ -109,8 +112,8 @@ def _step(letter: Letter, decision: str | None, known: set[str]) -> Step:
 
 
 def origin(letter: Letter, known: set[str]) -> str:
-    """Where the record came from. A parked one goes to its source; where the origin is no topic of this deployment (a
-    replay that is over), to the topic whose dead letters these are."""
+    """Where the record came from. One that was parked or copied by a replay goes to its source; where the origin is no
+    topic of this deployment, to the topic whose dead letters these are."""
     said = letter.header("__connect.errors.topic")
     said = _SOURCE_OF.get(said, said)
     return said if said in known else letter.home
@@ -118,7 +121,7 @@ def origin(letter: Letter, known: set[str]) -> str:
 
 def headers(letter: Letter, decision: str | None) -> Headers:
     """The letter's headers in their order, the count one higher."""
-    own = {REPLAY_COUNT, DECISION_HEADER}
+    own = {REPLAY_COUNT, DECISION_HEADER, REPLAY_ID}
     kept = [(name, value) for name, value in letter.headers if name not in own]
     kept.append((REPLAY_COUNT, str(letter.replays + 1).encode()))
     if decision is not None:

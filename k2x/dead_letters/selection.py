@@ -37,10 +37,12 @@ class Selection:
 def is_order(letter: Letter, asked: str) -> bool:
     """`asked`: emea|1042, emea/1042, emea/GoatUK/1042 or 1042."""
     instance, _, number = letter.order_key.partition("|")
-    if not number:
-        return False
-    store = letter.store or instance
-    return asked in (letter.order_key, f"{instance}/{number}", f"{store}/{number}", number)
+    return bool(number) and is_named(asked, instance, letter.store, number)
+
+
+def is_named(asked: str, instance: str, store: str, number: str) -> bool:
+    """Whether a person who writes `asked` means this order. `store` may be empty."""
+    return asked in (f"{instance}|{number}", f"{instance}/{number}", f"{store or instance}/{number}", number)
 
 
 def pick(letters: Iterable[Letter], selection: Selection, *, every: bool = False) -> list[Letter]:

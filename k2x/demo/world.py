@@ -22,7 +22,6 @@ import structlog
 import yaml
 
 from k2x import kafka_topics
-from k2x.audit.log import read_to_end
 from k2x.clients import QUIET, codec, librdkafka
 from k2x.config import load
 from k2x.demo.deployment import deployment, secrets
@@ -30,9 +29,9 @@ from k2x.embedded import EmbeddedKafka
 from k2x.embedded.datadir import DataDir
 from k2x.errors import ConfigError, K2xError, ProcessFailed, SandboxFailed
 from k2x.publish import publish_rules
+from k2x.replay.ready import complete_organisations
 from k2x.settings import Settings
 from k2x.supervisor import Supervisor
-from schemas.topics import REFERENCE
 
 log = structlog.get_logger()
 
@@ -173,12 +172,6 @@ class World:
 
     def _log(self, name: str) -> Path:
         return self.directory / "logs" / f"{name}.log"
-
-
-def complete_organisations(kafka: Mapping[str, Any]) -> set[str]:
-    """The organisations of which a whole snapshot is on the reference topic."""
-    keys = ((message.key() or b"").decode().split("|") for message in read_to_end(kafka, [REFERENCE]))
-    return {org for org, kind, *_ in keys if kind == "COMPLETE"}
 
 
 def drop(directory: Path) -> None:

@@ -298,7 +298,9 @@ def test_a_commands_letter_goes_back_to_the_command_topic(office: Office) -> Non
 
 
 @pytest.mark.parametrize(
-    "origin", [topics.PARKED, "k2x.replay.orders.v1"], ids=["parked", "a replay topic that is gone"]
+    "origin",
+    [topics.PARKED, topics.REPLAY_OF[topics.ORDERS], "kentico.orders.v0"],
+    ids=["parked", "replayed", "a topic that is gone"],
 )
 def test_letters_of_parked_and_replayed_records_go_to_their_source(office: Office, origin: str) -> None:
     number = office.number()

@@ -68,6 +68,7 @@ class Desk:
             "data_dir": str(self._folder / "faust"),
             "topic_prefix": self.prefix,
             "backlog_check_s": 2.0,
+            "replays": True,
         }
         return base | changes
 

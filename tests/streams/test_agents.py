@@ -48,6 +48,51 @@ def test_command_says_where_it_came_from(shared_desk: Desk) -> None:
     assert (command["version"], command["replay_id"]) == (order["version"], "r1")
 
 
+def copied(desk: Desk, source: str, **more: str) -> dict[str, str]:
+    """The headers that a replay gives a copy of record 41 of partition 2."""
+    own = {"x-replay-id": "r2", "x-source-topic": desk.prefix + source, "x-source-partition": "2"}
+    return {**own, "x-source-offset": "41", **more}
+
+
+def test_a_replays_copy_speaks_of_the_record_it_was_copied_from(shared_desk: Desk) -> None:
+    refused = samples.order(117)
+    refused["order"]["OrderNote"] = "refuse"
+    copies = [("emea|116", samples.order(116)), ("emea|117", refused), ("emea|118", samples.order(118, paid=False))]
+    shared_desk.send(topics.REPLAY_OF[topics.ORDERS], "order", copies, **copied(shared_desk, topics.ORDERS))
+    found = shared_desk.until(UK, lambda found: any(c["order_id"] == "116" for c in found))
+    command = next(c for c in found if c["order_id"] == "116")
+    source = shared_desk.prefix + topics.ORDERS
+    assert (command["source_topic"], command["source_partition"], command["source_offset"]) == (source, 2, 41)
+    assert command["replay_id"] == "r2"
+    results = shared_desk.until(topics.RESULTS, lambda found: len(_of(found, "117", "118")) == 2)
+    assert {(r["outcome"], r["replay_id"]) for r in _of(results, "117", "118")} == {
+        ("REFUSED", "r2"),
+        ("SUPPRESSED", "r2"),
+    }
+    (letter,) = [headers(m) for m in shared_desk.read(DLT) if m.key() == b"emea|117"]
+    assert letter["__connect.errors.topic"] == source
+    assert (letter["__connect.errors.partition"], letter["__connect.errors.offset"]) == ("2", "41")
+
+
+def test_a_copied_customer_is_for_one_organisation_only(shared_desk: Desk) -> None:
+    """The instance feeds uk and de; the live event would be parked for de."""
+    said = copied(shared_desk, topics.CUSTOMERS, **{"x-replay-org": "uk"})
+    shared_desk.send(topics.REPLAY_OF[topics.CUSTOMERS], "customer", [("emea|8", samples.customer(8))], **said)
+    shared_desk.until(UK, lambda found: any(c["key"] == "emea|customer|8" for c in found))
+    assert not [m for m in shared_desk.read(topics.CUSTOMERS_PARKED) if m.key() == b"emea|8"]
+
+
+def test_the_count_of_redrives_goes_on_with_the_command(shared_desk: Desk) -> None:
+    """If the sink refuses the command, its letter counts on: five redrives are five, whoever refused."""
+    counted = {"x-replay-count": "3", "x-first-failed-at": "2026-11-02T10:00:00+00:00", "x-error-class": "mapping"}
+    shared_desk.send(topics.ORDERS, "order", [("emea|120", samples.order(120))], **counted)
+    shared_desk.until(UK, lambda found: any(c["order_id"] == "120" for c in found))
+    said = headers(next(m for m in shared_desk.read(UK) if m.key() == b"emea|120"))
+    assert said["x-replay-count"] == "3"
+    assert said["x-first-failed-at"] == counted["x-first-failed-at"]
+    assert "x-error-class" not in said
+
+
 def test_an_item_to_create_stands_before_the_sale(shared_desk: Desk) -> None:
     order = samples.order(115)
     order["order"]["OrderNote"] = "new item"

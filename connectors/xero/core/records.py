@@ -125,6 +125,7 @@ def result(command: Command, kind: str, outcome: Outcome, at: datetime, **fields
         "at": at,
         "command_id": command["command_id"],
         "traceparent": command["traceparent"],
+        "replay_id": command["replay_id"],
     }
     made.update(fields)  # type: ignore[typeddict-item]
     return made

@@ -65,7 +65,7 @@ class Sales:
         finished = entry["state"] == "POSTED" and entry["status"] == "PAID"
         if posted is None:
             return False
-        if entry["state"] == "VOIDED" and entry["xero_id"] is None:  # deleted in Kentico before it was posted
+        if _cancelled(entry):
             if version <= posted:
                 self._leave(job, entry, f"the order was deleted in Kentico: version {posted.isoformat()}")
             return version <= posted
@@ -84,7 +84,11 @@ class Sales:
     def cancel(self, job: Job) -> None:
         """An order deleted in Kentico. If never begun it ends here, and an older version sent again is not posted."""
         entry = self.desk.entry(job.home)
-        if entry is not None and (entry["xero_id"] or entry["intention"] or entry["version"]):
+        if entry is not None and _cancelled(entry):
+            if entry["version"] is not None and job.command["version"] <= entry["version"]:
+                self._leave(job, entry, "deleted in Kentico before it was posted: known already")
+                return
+        elif entry is not None and (entry["xero_id"] or entry["intention"] or entry["version"]):
             text = f"Deleted in Kentico, and in Xero as {entry['number']}."
             hint = "Void or credit it in Xero if the money was returned, then `k2x dlt redrive --decision skip`."
             self.desk.refuse(job, Refusal(ErrorClass.HELD, "deleted_after_posting", text, hint))
@@ -378,6 +382,11 @@ class Sales:
         self.desk.write(entry)
         self.contacts.forget(_sale(job)["contact"]["key"])
         self.contacts.ensure(job)
+
+
+def _cancelled(entry: LedgerEntry) -> bool:
+    """Deleted in Kentico before it was posted."""
+    return entry["state"] == "VOIDED" and entry["xero_id"] is None
 
 
 def _sale(job: Job) -> Sale:

@@ -302,6 +302,17 @@ def test_an_order_deleted_before_it_was_posted_is_cancelled_and_stays_so() -> No
     assert world.letters == []
 
 
+def test_a_deletion_sent_again_changes_nothing_and_is_no_dead_letter() -> None:
+    deleted = envelope("CANCEL", "shop|1", None, org="uk", order="1", version=5)
+    world = _world().put(deleted).run().put(deleted).run()
+    assert [result["outcome"] for result in world.results] == ["CANCELLED", "UNCHANGED"]
+    assert world.letters == []
+    world.put(envelope("CANCEL", "shop|1", None, org="uk", order="1", version=9)).run()
+    assert world.results[-1]["outcome"] == "CANCELLED"
+    world.put(sale(1, version=8)).run()
+    assert world.results[-1]["outcome"] == "UNCHANGED", "the newer deletion stands"
+
+
 def test_an_order_deleted_after_posting_is_held() -> None:
     world = _world().put(sale(1)).run()
     world.put(envelope("CANCEL", "shop|1", None, org="uk", order="1")).run()

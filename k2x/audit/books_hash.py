@@ -1,0 +1,84 @@
+"""One number for an organisation's sales books: equal where two hold the same documents, sums and payments. Pure.
+
+Xero's own ids and times are left out, and so is what is voided or deleted: it counts in no report. So a rebuilt
+organisation can be compared with the first one, whatever day it was rebuilt on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+Document = Mapping[str, Any]
+
+_GONE = frozenset({"VOIDED", "DELETED"})
+_DATE = re.compile(r"^/Date\((-?\d+)([+-]\d{4})?\)/$")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def books_hash(invoices: Iterable[Document], payments: Iterable[Document]) -> str:
+    """sha256 over `entries`. Documents as `GET Invoices` (paged, so with lines) and `GET Payments` show them."""
+    whole = hashlib.sha256()
+    for entry in entries(invoices, payments):
+        whole.update(entry.encode())
+        whole.update(b"\n")
+    return whole.hexdigest()
+
+
+def entries(invoices: Iterable[Document], payments: Iterable[Document]) -> list[str]:
+    """The books as sorted lines of text, one a document or a payment: two that differ can be compared by eye."""
+    sales = [row for row in invoices if row.get("Type") == "ACCREC" and row.get("Status") not in _GONE]
+    numbers = {str(row["InvoiceID"]): str(row.get("InvoiceNumber") or "") for row in sales}
+    paid = (row for row in payments if row.get("Status") not in _GONE)
+    return sorted([*map(_invoice, sales), *_payments(paid, numbers)])
+
+
+def _invoice(row: Document) -> str:
+    lines = "; ".join(_line(line) for line in row.get("LineItems") or ())
+    return " | ".join(
+        [
+            f"invoice {row.get('InvoiceNumber')}",
+            _texts(row, "Reference", "Status", "LineAmountTypes", "CurrencyCode"),
+            f"contact {(row.get('Contact') or {}).get('ContactNumber') or '-'}",
+            f"{_day(row, 'Date')} due {_day(row, 'DueDate')}",
+            _numbers(row, "CurrencyRate", "SubTotal", "TotalTax", "Total", "AmountDue", "AmountPaid"),
+            lines,
+        ]
+    )
+
+
+def _line(line: Document) -> str:
+    tracking = sorted(f"{one.get('Name')}={one.get('Option')}" for one in line.get("Tracking") or ())
+    texts = _texts(line, "Description", "ItemCode", "AccountCode", "TaxType")
+    return f"{texts} {_numbers(line, 'Quantity', 'UnitAmount', 'DiscountAmount', 'TaxAmount', 'LineAmount')} {tracking}"
+
+
+def _payments(rows: Iterable[Document], numbers: Mapping[str, str]) -> Iterator[str]:
+    for row in rows:
+        number = numbers.get(str((row.get("Invoice") or {}).get("InvoiceID")))
+        if number is not None:
+            account = (row.get("Account") or {}).get("Code") or "-"
+            amounts = _numbers(row, "Amount", "BankAmount", "CurrencyRate")
+            yield f"payment {number} | account {account} {_day(row, 'Date')} | {amounts} | {row.get('Reference') or ''}"
+
+
+def _texts(row: Document, *names: str) -> str:
+    return " ".join(f"{name}={' '.join(str(row.get(name) or '').split())}" for name in names)
+
+
+def _numbers(row: Document, *names: str) -> str:
+    """Plain decimals without the zeros at their end: 12.50, 12.5 and 12.5000 are one amount."""
+    shown = ((name, Decimal(str(row[name]))) for name in names if row.get(name) is not None)
+    return " ".join(f"{name}={value.normalize():f}" for name, value in shown)
+
+
+def _day(row: Document, name: str) -> str:
+    text = str(row.get(f"{name}String") or row.get(name) or "")
+    match = _DATE.match(text)
+    if match is None:
+        return text[:10]
+    return (_EPOCH + timedelta(milliseconds=int(match[1]))).date().isoformat()

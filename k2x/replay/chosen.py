@@ -1,0 +1,96 @@
+"""What is to be replayed: filters, and whose records they take. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from k2x.dead_letters.selection import is_named
+from k2x.settings import Settings
+from schemas.topics import CUSTOMERS, ORDERS, PRODUCTS
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Each filter must hold. `since` and `until`: when the record came onto its topic. `everything`: customers and
+    products too."""
+
+    orgs: tuple[str, ...]
+    stores: frozenset[str] = frozenset()  # empty: every store
+    orders: tuple[str, ...] = ()  # as a person writes them; empty: every order
+    since: datetime | None = None
+    until: datetime | None = None
+    everything: bool = False
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """In the order in which they are sent. Items first: an order's lines and accounts go by the items that Xero
+        has. Customers last: their changes go only to contacts that exist, which orders make."""
+        return (PRODUCTS, ORDERS, CUSTOMERS) if self.everything else (ORDERS,)
+
+    def at(self, when: datetime) -> bool:
+        """Whether a record of that time may be meant."""
+        return (self.since is None or when >= self.since) and (self.until is None or when < self.until)
+
+    def said(self) -> str:
+        """For a person."""
+        parts = [f"organisation{'s' if len(self.orgs) > 1 else ''} {', '.join(self.orgs)}"]
+        if self.stores:
+            parts.append(f"stores {', '.join(sorted(self.stores))}")
+        if self.orders:
+            parts.append(f"orders {', '.join(self.orders)}")
+        if self.since:
+            parts.append(f"since {self.since.isoformat()}")
+        if self.until:
+            parts.append(f"until {self.until.isoformat()}")
+        if self.everything:
+            parts.append("customers and products too")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Sieve:
+    """One organisation's part of what is chosen."""
+
+    org: str
+    chosen: Chosen
+    fed: Mapping[str, Mapping[str, str]]  # instance → its stores, each with its organisation
+
+    @classmethod
+    def of(cls, org: str, chosen: Chosen, settings: Settings) -> Sieve:
+        fed: dict[str, dict[str, str]] = {}
+        for name, store in settings.stores.items():
+            fed.setdefault(name.partition("/")[0], {})[name] = store.organisation
+        return cls(org, chosen, fed)
+
+    def may_take(self, topic: str, key: str) -> bool:
+        """By its key alone: saves decoding what certainly is not meant."""
+        instance, _, number = key.partition("|")
+        if self.org not in self.fed.get(instance, {}).values():
+            return False
+        if topic != ORDERS or not self.chosen.orders:
+            return True
+        return any(asked.endswith(number) for asked in self.chosen.orders)
+
+    def takes(self, topic: str, value: Mapping[str, Any]) -> bool:
+        """By its content."""
+        if topic != ORDERS:  # a customer or product is for every organisation that its instance feeds
+            return self.org in self.fed.get(value["instance"], {}).values()
+        store = self.store_of(value["instance"], value["site_name"])
+        if store is None or self.fed[value["instance"]][store] != self.org:
+            return False
+        if self.chosen.stores and store not in self.chosen.stores:
+            return False
+        number = str(value["order"]["OrderID"])
+        asked = self.chosen.orders
+        return not asked or any(is_named(one, value["instance"], store, number) for one in asked)
+
+    def store_of(self, instance: str, site: str | None) -> str | None:
+        """As streams finds it: by name, or the instance's only store."""
+        own = self.fed.get(instance, {})
+        if site:
+            name = f"{instance}/{site}"
+            return name if name in own else None
+        return next(iter(own)) if len(own) == 1 else None

@@ -1,0 +1,272 @@
+"""What the sink would do, on paper: its own decisions and budget against a copy of the ledger and a Xero that agrees.
+
+Nothing leaves this process. The clock jumps from event to event, so an hour of Xero's limits takes a second.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol, cast
+
+from connectors.xero.budget import Budget, Limits
+from connectors.xero.calls import Answer
+from connectors.xero.core.events import (
+    Action,
+    Answered,
+    Committed,
+    Event,
+    Moment,
+    Pause,
+    Record,
+    Restored,
+    Resume,
+    Send,
+    Tick,
+    Transact,
+    Wake,
+)
+from connectors.xero.core.lane import Lane
+from connectors.xero.core.state import Batch, Document, Step
+from connectors.xero.ledger import LedgerStore
+from connectors.xero.outcomes import ZERO_ID
+from connectors.xero.reference import due
+from connectors.xero.settings import CoreSettings
+from k2x.errors import K2xError
+from k2x.replay.tally import Tally
+from schemas.codec import Codec
+from schemas.types import Command, LedgerEntry, Sale
+
+_CALL_S = 0.3  # of a call to Xero, as the benches take it (docs/benchmarks.md)
+_COMMIT_S = 0.02
+_KNOWN_S = 3600.0  # that the lane has been running: its budget knows the minute
+_WAKE_S = 1.0  # a lane looks around at least so often
+_NO_DAY = 10**9  # calls: the day's limit is arithmetic (forecast.days), not hours on paper
+_LEAST_S = 0.001  # by which the clock moves on, where a lane asks to be woken at once
+_STUCK = 200_000  # looks without any news: two days on paper
+
+
+class Books(Protocol):
+    """What Xero holds, where somebody has looked."""
+
+    def invoice(self, number: str) -> Mapping[str, Any] | None:
+        """The sales invoice with this number, as a paged GET shows it, payments included."""
+
+
+class PaperLedger(LedgerStore):
+    """A copy of the ledger whose waiting orders go on waiting: they are none of the replay's."""
+
+    def waiting(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[LedgerEntry]:
+        return []
+
+    def next_waiting(self) -> datetime | None:
+        return None
+
+
+class PaperLane:
+    """One organisation's lane. `put` commands in their order, then `finish`. `tally`, `calls` and `seconds` grow."""
+
+    def __init__(
+        self,
+        org: str,
+        ledger: PaperLedger,
+        limits: Limits,
+        core: CoreSettings,
+        codec: Codec,
+        tally: Tally,
+        window: int,
+        now: datetime,
+        books: Books | None = None,
+    ) -> None:
+        self.tally, self.calls = tally, 0
+        self.unsure = 0  # contacts that are written only if Xero shows them otherwise, which nobody has looked at
+        self._ledger, self._codec, self._window, self._books = ledger, codec, window, books
+        self._speed, self._minute = limits.speed, limits.minute
+        self._begun = self._mono = 1000.0
+        self._epoch = now - timedelta(seconds=self._begun)
+        self._commands: dict[int, Command] = {}
+        self._contacts: dict[str, dict[str, Any]] = {}  # those written on paper
+        self._ids = itertools.count(1)
+        self._order = itertools.count()
+        self._events: list[tuple[float, int, Event]] = []
+        self._fed = self._offset = 0
+        self._paused = False
+        self._wake = self._mono
+        budget = Budget(replace(limits, day=_NO_DAY, day_reserve=0), self._mono - _KNOWN_S)
+        self._lane = Lane(org, core, ledger, budget, "paper", self._decode, self._mono)
+        self._lane.refresh.read_at.update(dict.fromkeys(due({}, 0.0), float("inf")))  # reference data is not read here
+        self._tell(Restored(0))
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken, on Xero's clock."""
+        return self._mono - self._begun
+
+    def put(self, command: Command) -> None:
+        """One command, as soon as there is room for it."""
+        self._until(lambda: not self._paused and self._fed - self._offset < self._window)
+        number, self._fed = self._fed, self._fed + 1
+        own = cast(Command, {**command, "command_id": str(number)})
+        self._commands[number] = own
+        self._tell(Record(number, command["key"].encode(), str(number).encode(), (), own))
+
+    def finish(self) -> None:
+        """Until everything put so far has come to its end."""
+        self._until(self._quiet)
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def _until(self, holds: Any) -> None:
+        for _ in range(_STUCK):
+            if holds():
+                return
+            if self._events and self._events[0][0] <= self._wake:
+                when, _order, event = heapq.heappop(self._events)
+            else:
+                when, event = self._wake, Tick()
+            self._mono = max(self._mono, when)
+            self._tell(event)
+        raise K2xError(f"the plan of {self._lane.desk.org} does not come to an end: report this, with k2x replay plan")
+
+    def _quiet(self) -> bool:
+        desk = self._lane.desk
+        writing = [batch for batch in self._lane.planner.batches.values() if batch.kind != "reference"]
+        return not (desk.jobs or desk.flying or writing) and self._offset == self._fed
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, Committed):
+            self._commit(event)
+        self._wake = self._mono + _WAKE_S
+        for action in self._lane.handle(event, Moment(self._mono, self._epoch + timedelta(seconds=self._mono))):
+            self._do(action)
+
+    def _at(self, delay: float, event: Event) -> None:
+        heapq.heappush(self._events, (self._mono + delay, next(self._order), event))
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Transact():
+                self._work = action
+                self._at(_COMMIT_S, Committed(action.tx))
+            case Send():
+                self.calls += 1
+                self._at(_CALL_S / self._speed, Answered(action.call_id, self._answer(action)))
+            case Wake(at):
+                self._wake = min(self._wake, max(at, self._mono + _LEAST_S))
+            case Pause():
+                self._paused = True
+            case Resume():
+                self._paused = False
+
+    def _commit(self, done: Committed) -> None:
+        work = self._work
+        if work.tx != done.tx:
+            raise K2xError("a transaction on paper was overtaken by another one: report this")
+        self._ledger.apply(work)
+        self._offset = work.offset if work.offset is not None else self._offset
+        for result in work.results:
+            self.tally.take(result)
+            number = result["command_id"] or ""
+            of_itself = result["kind"] == "order" or result["order_id"] is None
+            if of_itself and result["outcome"] != "WAITING" and number.isdigit():
+                self._commands.pop(int(number), None)
+
+    def _decode(self, value: bytes) -> Command:
+        """A command put here is named by its number; one from the real ledger is Avro, which begins with a zero."""
+        found = self._commands[int(value)] if value[:1].isdigit() else self._codec.decode(value)
+        return cast(Command, found)
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def _answer(self, send: Send) -> Answer:
+        batch = self._lane.planner.batches[send.call_id]
+        collection = {Step.CONTACT: "Contacts", Step.ITEM: "Items", Step.PAYMENT: "Payments"}.get(
+            batch.step, "Invoices"
+        )
+        if batch.lookup:
+            collection = "Contacts" if batch.step is Step.CONTACT else "Invoices"
+        rows = [row for row in self._rows(batch) if row is not None]
+        headers = {"x-minlimit-remaining": str(self._minute)}
+        return Answer(200, headers, {"Status": "OK", collection: rows}, elapsed=_CALL_S)
+
+    def _rows(self, batch: Batch) -> list[Mapping[str, Any] | None]:
+        if batch.lookup and batch.step is Step.PAYMENT:
+            return list(self._paid(batch.documents))
+        made = {
+            (Step.CONTACT, False): self._contact_written,
+            (Step.CONTACT, True): self._contact_found,
+            (Step.ITEM, False): lambda d: {"ItemID": self._id(), "Code": d.natural},
+            (Step.INVOICE, False): self._invoice_written,
+            (Step.INVOICE, True): self._invoice_found,
+            (Step.PAYMENT, False): self._payment,
+        }[batch.step, batch.lookup]
+        return [made(document) for document in batch.documents]
+
+    def _contact_written(self, document: Document) -> Mapping[str, Any]:
+        row = {"ContactID": self._id(), "ContactNumber": document.natural, **document.parts}
+        self._contacts[row["ContactID"]] = {**self._contacts.get(row["ContactID"], {}), **row}
+        return row
+
+    def _contact_found(self, document: Document) -> Mapping[str, Any]:
+        """As it was written here, else what the contact index shows: addresses and telephone numbers of those may
+        differ, so they are written."""
+        own = str(document.parts["ContactID"])
+        self.unsure += own not in self._contacts
+        row = self._ledger.reference_row("CONTACT", own)
+        known = json.loads(row) if row else {"ContactNumber": document.natural}
+        return {**known, "ContactID": own, **self._contacts.get(own, {})}
+
+    def _invoice_written(self, document: Document) -> Mapping[str, Any]:
+        sale = _sale(document)
+        if self._books is not None and self._books.invoice(document.natural) is not None:
+            taken = {"InvoiceNumber": document.natural, "InvoiceID": ZERO_ID, "HasErrors": True}
+            return {**taken, "ValidationErrors": [{"Message": "Invoice # must be unique."}]}
+        return self._invoice(document, sale)
+
+    def _invoice_found(self, document: Document) -> Mapping[str, Any] | None:
+        """By the books where somebody has looked. Else an invoice that was intended is taken to be there."""
+        return self._books.invoice(document.natural) if self._books else self._invoice(document, _sale(document))
+
+    def _invoice(self, document: Document, sale: Sale) -> Mapping[str, Any]:
+        return {
+            "Type": "ACCREC",
+            "InvoiceID": self._id(),
+            "InvoiceNumber": document.natural,
+            "Reference": json.loads(sale["invoice"]).get("Reference") or "",
+            "Contact": {"ContactID": document.jobs[0].contact_id},
+            "Status": "AUTHORISED",
+            "CurrencyCode": sale["currency"],
+            "Total": sale["total"],
+            "TotalTax": sale["total_tax"],
+            "AmountDue": sale["total"],
+        }
+
+    def _payment(self, document: Document) -> Mapping[str, Any]:
+        return {
+            "PaymentID": self._id(),
+            "Reference": document.natural,
+            "Amount": document.amount,
+            "Status": "AUTHORISED",
+        }
+
+    def _paid(self, documents: list[Document]) -> list[Mapping[str, Any]]:
+        """Invoices with their payments: by the books, or with every payment that was intended."""
+        rows: dict[str, dict[str, Any]] = {}
+        for document in documents:
+            invoice_id = document.jobs[0].invoice_id or ""
+            found = self._books.invoice(document.jobs[0].number) if self._books else None
+            row = rows.setdefault(invoice_id, {**(found or {}), "InvoiceID": invoice_id})
+            if found is None and self._books is None:
+                row.setdefault("Payments", []).append(self._payment(document))
+        return list(rows.values())
+
+    def _id(self) -> str:
+        return f"paper-{next(self._ids)}"
+
+
+def _sale(document: Document) -> Sale:
+    return cast(Sale, document.jobs[0].command["body"])

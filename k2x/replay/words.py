@@ -1,0 +1,136 @@
+"""What `k2x replay` tells a person: the way there, and what came of it or would."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from k2x.replay.forecast import Forecast
+from k2x.replay.run import Seen
+from k2x.replay.tally import Tally
+
+_LIVE_S, _LINE_S = 0.2, 5.0  # between lines on a terminal, and elsewhere
+_WORDS = {
+    "posted": "posted",  # in a plan: to be posted
+    "left_alone": "left alone",
+    "cancelled": "cancelled",
+    "suppressed": "suppressed",
+    "refused": "refused",
+    "held": "held",
+}
+
+
+class Progress:
+    """One live line on a terminal, else a line now and then; on stderr."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._begun = self._said = time.monotonic()
+        self._first: dict[str, int] = {}
+
+    def __call__(self, seen: Sequence[Seen]) -> None:
+        now = time.monotonic()
+        for one in seen:
+            self._first.setdefault(one.org, one.left)
+        if now - self._said < (_LIVE_S if self._live else _LINE_S):
+            return
+        self._said = now
+        line = " | ".join(self._line(one, now - self._begun) for one in seen)
+        sys.stderr.write(f"\r\x1b[2K{line[:180]}" if self._live else line + "\n")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the live line."""
+        if self._live:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+    def _line(self, one: Seen, seconds: float) -> str:
+        text = f"{one.org}: {one.sent:,} sent, {one.standing.outstanding:,} outstanding, {one.left:,} left"
+        looked = self._first[one.org] - one.left
+        if one.left and looked > 0 and seconds > _LINE_S:
+            text += f", about {minutes(one.left * seconds / looked)}"
+        elif not one.left:
+            text += f", {one.stage}"
+        return text + (f" ({one.waits_for})" if one.waits_for else "")
+
+
+class Looking:
+    """The same for a plan: how far the sources are read."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._said = time.monotonic()
+
+    def __call__(self, org: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._said < (_LIVE_S if self._live else _LINE_S):
+            return
+        self._said = now
+        line = f"{org}: {done:,} of {total:,} records looked at"
+        sys.stderr.write(f"\r\x1b[2K{line}" if self._live else line + "\n")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the live line."""
+        if self._live:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+
+
+def outcome(org: str, tally: Tally, *, tense: str = "") -> list[str]:
+    """Lines on one organisation. `tense`: "to " before what a plan has not done yet."""
+    total = tally.orders.total()
+    lines = [f"{org}: {_of(total, 'order version')}"]
+    for key, word in _WORDS.items():
+        number = tally.orders[key]
+        if number:
+            lines.append(f"  {word:12} {number:>9,}{_codes(tally.reasons.get(key, {}))}")
+    documents = [f"{number:,} {name if number != 1 else name[:-1]}" for name, number in tally.written.items() if number]
+    lines.append(f"  {tense + 'write':12} {', '.join(documents) or 'nothing'}")
+    found = [f"{number:,} {name if number != 1 else name[:-1]}" for name, number in tally.adopted.items() if number]
+    if found:
+        lines.append(f"  {tense + 'adopt':12} {', '.join(found)}, which Xero has already")
+    if tally.updates:
+        said = ", ".join(f"{number:,} {_WORDS[word]}" for word, number in sorted(tally.updates.items()))
+        lines.append(f"  {'updates':12} {said} (customers and products)")
+    for why, number in tally.going_on.most_common():
+        lines.append(f"  {'goes on':12} {number:>9,}  {why}")
+    if tally.unreadable:
+        lines.append(f"  {'unreadable':12} {tally.unreadable:>9,}  not sent: a dead letter says so already")
+    return lines
+
+
+def forecast(found: Forecast) -> list[str]:
+    """Lines on what a replay would do to one organisation."""
+    lines = outcome(found.org, found.tally, tense="to ")
+    if found.unsure:
+        lines.append(f"  {'':12} {found.unsure:,} of the contacts only if Xero shows them otherwise")
+    if not found.calls:
+        return [*lines, f"  {'calls':12} none"]
+    text = f"about {found.calls:,}, in {minutes(found.seconds)} at the pace of Xero's minute"
+    if found.days > 1:
+        text += f"; the calls of a day do not suffice: {found.days} days"
+    if found.day_left is not None:
+        text += f"; {found.day_left:,} left today"
+    return [*lines, f"  {'calls':12} {text}"]
+
+
+def minutes(seconds: float) -> str:
+    """A duration as one says it."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _of(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _codes(codes: Mapping[str, int]) -> str:
+    if not codes:
+        return ""
+    return "  " + ", ".join(f"{number:,} {code}" for code, number in sorted(codes.items(), key=lambda p: -p[1]))

@@ -1,0 +1,93 @@
+"""The books' hash: blind to Xero's ids, times and order; changed by every cent, day, account, number and line."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from k2x.audit.books_hash import books_hash, entries
+
+Row = dict[str, Any]
+
+
+def invoice(number: str = "UK-1", **changes: Any) -> Row:
+    line = {
+        "Description": "Boots", "Quantity": 2.0, "UnitAmount": 60.0, "TaxType": "OUTPUT2", "TaxAmount": 20.0,
+        "LineAmount": 120.0, "AccountCode": "200", "LineItemID": f"line-{number}", "Tracking": [],
+    }  # fmt: skip
+    return {
+        "Type": "ACCREC", "InvoiceID": f"id-{number}", "InvoiceNumber": number, "Reference": "1", "Status": "PAID",
+        "Contact": {"ContactID": "c", "ContactNumber": "emea-C7", "Name": "Ada"}, "DateString": "2026-11-20T00:00:00",
+        "DueDate": "/Date(1795132800000+0000)/", "CurrencyCode": "GBP", "CurrencyRate": 1.0, "SubTotal": 100.0,
+        "TotalTax": 20.0, "Total": 120.0, "AmountDue": 0.0, "AmountPaid": 120.0, "LineAmountTypes": "Inclusive",
+        "LineItems": [line], "UpdatedDateUTC": "/Date(1)/", **changes,
+    }  # fmt: skip
+
+
+def payment(number: str = "UK-1", **changes: Any) -> Row:
+    return {
+        "PaymentID": f"p-{number}", "Invoice": {"InvoiceID": f"id-{number}"}, "Account": {"Code": "90"},
+        "Date": "/Date(1795132800000+0000)/", "Amount": 120.0, "BankAmount": 120.0, "CurrencyRate": 1.0,
+        "Reference": f"{number}/1 ch_1", "Status": "AUTHORISED", "UpdatedDateUTC": "/Date(2)/", **changes,
+    }  # fmt: skip
+
+
+HASH = books_hash([invoice(), invoice("UK-2")], [payment(), payment("UK-2")])
+
+
+def test_ids_times_names_and_the_order_of_documents_mean_nothing() -> None:
+    other = [invoice("UK-2", InvoiceID="x2", UpdatedDateUTC="/Date(9)/"), invoice(InvoiceID="x1")]
+    other[1]["Contact"] = {"ContactID": "other", "ContactNumber": "emea-C7", "Name": "Ada Buyer"}
+    other[1]["LineItems"][0] |= {"LineItemID": "z", "Quantity": Decimal("2.0000")}
+    paid = [payment("UK-2", Invoice={"InvoiceID": "x2"}), payment(Invoice={"InvoiceID": "x1"}, PaymentID="q")]
+    assert books_hash(other, paid) == HASH
+
+
+def test_what_is_voided_or_bought_is_no_part_of_the_sales_books() -> None:
+    more = [invoice(), invoice("UK-2"), invoice("UK-3", Status="VOIDED"), invoice("B-1", Type="ACCPAY")]
+    paid = [payment(), payment("UK-2"), payment(Status="DELETED"), payment("B-1")]
+    assert books_hash(more, paid) == HASH
+
+
+def _line(name: str, value: Any) -> Callable[[Row, Row], None]:
+    return lambda row, _: row["LineItems"][0].update({name: value})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(
+            lambda row, _, name=name, value=value: row.update({name: value})
+            for name, value in {
+                "Total": 120.01, "TotalTax": 19.99, "AmountDue": 0.01, "InvoiceNumber": "UK-9", "Reference": "2",
+                "CurrencyCode": "USD", "CurrencyRate": 1.1, "DateString": "2026-11-21T00:00:00", "Status": "AUTHORISED",
+                "Contact": {"ContactNumber": "emea-C8"}, "DueDate": "/Date(1795219200000+0000)/",
+            }.items()
+        ),
+        *(_line(name, value) for name, value in {
+            "AccountCode": "201", "TaxType": "NONE", "UnitAmount": 60.01, "Description": "Shoes",
+            "Tracking": [{"Name": "Channel", "Option": "Web"}],
+        }.items()),
+        lambda row, _: row["LineItems"].append(row["LineItems"][0]),
+        lambda _, paid: paid.update(Amount=119.0),
+        lambda _, paid: paid.update(Account={"Code": "91"}),
+        lambda _, paid: paid.update(Date="/Date(1795219200000+0000)/"),
+        lambda _, paid: paid.update(Reference="UK-1/2 ch_1"),
+        lambda _, paid: paid.update(Status="DELETED"),
+    ],
+)  # fmt: skip
+def test_every_cent_day_account_and_number_changes_it(change: Callable[[Row, Row], None]) -> None:
+    row, paid = copy.deepcopy(invoice()), copy.deepcopy(payment())
+    change(row, paid)
+    assert books_hash([row, invoice("UK-2")], [paid, payment("UK-2")]) != HASH
+
+
+def test_books_that_differ_can_be_compared_by_eye() -> None:
+    (ours, paid) = entries([invoice()], [payment()])
+    assert ours.startswith("invoice UK-1 | Reference=1 Status=PAID LineAmountTypes=Inclusive CurrencyCode=GBP")
+    assert "contact emea-C7 | 2026-11-20 due 2026-11-20" in ours
+    assert paid == "payment UK-1 | account 90 2026-11-20 | Amount=120 BankAmount=120 CurrencyRate=1 | UK-1/1 ch_1"
