@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,29 +35,34 @@ class Progress:
 
 
 def progress(kafka: Mapping[str, Any], groups: Groups, orgs: Iterable[str]) -> Progress:
-    """Where they stand now. K2xError when the broker does not answer."""
+    """Where they stand now; a group that has never been is at the beginning. K2xError when the broker is away."""
     admin = AdminClient(dict(kafka))
+    # A broker without any group has nobody to ask for offsets, and the question is not answered at all (measured).
+    listed = _answer(admin.list_consumer_groups(request_timeout=_TIMEOUT_S))
+    known = {group.group_id for group in listed.valid}
     of = {commands(org): org for org in orgs}
-    taken = _committed(admin, groups.sink)
+    hinted, read, taken = (
+        _committed(admin, group) if group in known else {} for group in (groups.reader, groups.streams, groups.sink)
+    )
     return Progress(
-        hinted={
-            partition: at for (topic, partition), at in _committed(admin, groups.reader).items() if topic == CHANGES
-        },
-        read={partition: at for (topic, partition), at in _committed(admin, groups.streams).items() if topic == ORDERS},
+        hinted={partition: at for (topic, partition), at in hinted.items() if topic == CHANGES},
+        read={partition: at for (topic, partition), at in read.items() if topic == ORDERS},
         taken={of[topic]: at for (topic, _), at in taken.items() if topic in of},
     )
 
 
 def _committed(admin: AdminClient, group: str) -> dict[tuple[str, int], int]:
+    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=_TIMEOUT_S)
+    found = _answer(asked[group])
+    return {(p.topic, p.partition): p.offset for p in found.topic_partitions if p.error is None and p.offset >= 0}
+
+
+def _answer(asked: Future[Any]) -> Any:
     try:
-        asked = admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group)], request_timeout=_TIMEOUT_S, require_stable=True
-        )
-        found = asked[group].result(_TIMEOUT_S)
+        return asked.result(_TIMEOUT_S * 2)  # the client gives up by itself before
     except KafkaException as error:
-        raise K2xError(f"Kafka does not tell where {group} stands: {error.args[0].str()}. Is the broker up?") from error
+        raise K2xError(f"Kafka does not tell how far the processes are: {error.args[0].str()}. Is it up?") from error
     except TimeoutError as error:
         raise K2xError(
-            f"Kafka did not tell within {_TIMEOUT_S:.0f} s where {group} stands. Is the broker up?"
+            f"Kafka did not tell within {_TIMEOUT_S * 2:.0f} s how far the processes are. Is it up?"
         ) from error
-    return {(p.topic, p.partition): p.offset for p in found.topic_partitions if p.error is None and p.offset >= 0}

@@ -29,6 +29,7 @@ from schemas.topics import CHANGES, ORDERS, RESULTS, commands, dead_letter, ledg
 _CENT = Decimal("0.01")
 _ORDER_OBJECT = "ecommerce.order"
 _WRITTEN_BACK = "order.written_back"  # our own write-back's mark, which asks for nothing
+_OF_AN_ORDER = b"\x0aorder"  # Avro's text "order": its length, zigzag, its bytes
 _OF_ORDERS = 4  # parts of a ledger key that belongs to an order: instance|OrderID|kind|ordinal
 
 
@@ -123,6 +124,8 @@ class FactReader:
         )
 
     def _result(self, message: Message) -> Fact | None:
+        if _OF_AN_ORDER not in (message.value() or b""):
+            return None  # of one of its documents: three of four results, and not worth decoding
         value = self._decoded(message)
         if value is None or not value["order_id"] or value["kind"] != "order":
             return None
@@ -166,11 +169,13 @@ class FactReader:
         at = _written_at(message)
         self.lanes[org] = max(at, self.lanes.get(org, at))
         parts = own.split("|")
-        key = "|".join(parts[:2]) if len(parts) >= _OF_ORDERS else ""
-        value = self._decoded(message) if message.value() is not None else None
-        if value is None:
-            return EntryGone(key, own, org) if key else None
-        if value["kind"] in ("contact", "item") or not key:
+        if len(parts) < _OF_ORDERS:
+            return None  # a contact's or an item's
+        key = "|".join(parts[:2])
+        if message.value() is None:
+            return EntryGone(key, own, org)
+        value = self._decoded(message)
+        if value is None or value["kind"] in ("contact", "item"):
             return None
         return _entry(value, key, own, org)
 

@@ -89,6 +89,12 @@ class Scratch:
     def close(self) -> None:
         self._db.close()
 
+    @property
+    def bytes_on_disk(self) -> int:
+        """Of the database itself; sorting takes as much again, for a while."""
+        (pages,), (size,) = (self._db.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
+        return int(pages * size)
+
     # -- facts --------------------------------------------------------------------------------------------------
 
     def add(self, fact: Fact, *, late: bool = False) -> None:
@@ -146,8 +152,9 @@ class Scratch:
         markers. The payments' list knows accounts and deletions, which an invoice does not show."""
         found: dict[str, Invoice] = {}
         for column, values in (("id", ids), ("number", numbers), ("reference", references)):
+            table = "invoices" + ("" if column == "id" else f" INDEXED BY invoice_{column}")
+            query = f"SELECT id, number, body FROM {table} WHERE org = ? AND {column} = ?"  # noqa: S608 - constants
             for value in {one for one in values if one}:
-                query = f"SELECT id, number, body FROM invoices WHERE org = ? AND {column} = ?"  # noqa: S608 - a constant
                 for own, number, body in self._db.execute(query, (org, value)):
                     if own not in found and (
                         column != "reference" or not self._is_of_another(org, number, dossier.key)
@@ -163,11 +170,13 @@ class Scratch:
 
     def _is_of_another(self, org: str, number: str, key: str) -> bool:
         """Two orders may share a reference, if a rule takes it from a customer's own column."""
-        query = "SELECT key FROM ledger WHERE org = ? AND number = ?"
+        query = "SELECT key FROM ledger INDEXED BY ledger_number WHERE org = ? AND number = ?"
         return any(other != key for (other,) in self._db.execute(query, (org, number)))
 
     def _payments(self, org: str, column: str, value: str) -> dict[str, Payment]:
-        query = f"SELECT id, body FROM payments WHERE org = ? AND {column} = ?"  # noqa: S608 - a constant
+        # Left to itself, SQLite takes the primary key for its first column, and reads every payment.
+        table = f"payments INDEXED BY payment_{column}"
+        query = f"SELECT id, body FROM {table} WHERE org = ? AND {column} = ?"  # noqa: S608 - constants
         return {own: _PAYMENT.unpack(body) for own, body in self._db.execute(query, (org, value))}
 
     def claim(self, org: str, ids: Iterable[str]) -> None:
@@ -182,12 +191,12 @@ class Scratch:
 
     def twins(self, invoice: Invoice) -> list[Invoice]:
         """Claimed living invoices of the same contact, day, currency and total."""
-        query = "SELECT body FROM invoices WHERE org = ? AND twin = ? AND living AND claimed"
+        query = "SELECT body FROM invoices INDEXED BY invoice_twin WHERE org = ? AND twin = ? AND living AND claimed"
         return [_INVOICE.unpack(body) for (body,) in self._db.execute(query, (invoice.org, twin(invoice)))]
 
     def order_of(self, invoice: Invoice) -> str:
         """instance|OrderID by the ledger; empty where it does not know the number."""
-        query = "SELECT key FROM ledger WHERE org = ? AND number = ?"
+        query = "SELECT key FROM ledger INDEXED BY ledger_number WHERE org = ? AND number = ?"
         row = self._db.execute(query, (invoice.org, invoice.number)).fetchone()
         return str(row[0]) if row else ""
 
