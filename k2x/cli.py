@@ -21,6 +21,7 @@ _COMMANDS = {
     "topics": ("topics", "Create or describe the Kafka topics."),
     "rules": ("rules", "Publish or show the business rules."),
     "dlt": ("dlt", "The dead letters: list, show, send again."),
+    "reconcile": ("reconcile", "Do the books agree? Topics, ledger and Xero compared, apart from the sink."),
     "trace": ("trace", "The whole story of one order."),
     "replay": ("replay", "Send orders through once more; say before what that would do."),
     "xero": ("xero", "Connect to Xero; show the state of the connection."),
@@ -53,14 +54,14 @@ class _Lazy(click.Group):
         except click.exceptions.Exit:
             raise
         except Exception as error:
-            said = _said(error)
-            if said is None:  # ours to mend: its stack trace is what we need
+            text = said(error)
+            if text is None:  # ours to mend: its stack trace is what we need
                 raise
-            click.echo(f"k2x: {said}", err=True)
+            click.echo(f"k2x: {text}", err=True)
             ctx.exit(1)
 
 
-def _said(error: Exception) -> str | None:
+def said(error: Exception) -> str | None:
     """What a person is told of an error from below the front door; None for one that is a bug."""
     from confluent_kafka import KafkaException
 

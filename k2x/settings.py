@@ -93,6 +93,22 @@ class Budget(_Part):
     speed: float = Field(1.0, gt=0, description="sandbox only: its clock and ours run this much faster")
 
 
+class Tools(_Part):
+    """What tools that read Xero beside the sink (`k2x reconcile`) may use of each organisation's calls."""
+
+    minute: int = Field(20, ge=1, le=60)
+    day: int = Field(500, ge=1, description="a call reads 1,000 invoices or 1,000 payments")
+    minute_reserve: int = Field(10, ge=0, description="with no more left of Xero's minute, tools wait for the next")
+
+
+class Reconcile(_Part):
+    """When `k2x reconcile` calls something off that may only be on its way."""
+
+    grace_s: float = Field(300.0, ge=0, description="an order this young may be on its way")
+    silence_h: float = Field(26.0, gt=0, description="a lane with work and no word for so long is stuck: over a day, "
+                             "because a day's calls may be used up")  # fmt: skip
+
+
 class Sink(_Part):
     batch: int = Field(50, ge=1, le=100)
     intention_lapse_s: float = Field(30.0, gt=0)
@@ -109,6 +125,7 @@ class Xero(_Part):
     token_key_env: str = "K2X_TOKEN_KEY"  # noqa: S105 - the name of a variable
     budget: Budget = Budget()
     sink: Sink = Sink()
+    tools: Tools = Tools()
 
 
 class Organisation(_Part):
@@ -197,6 +214,7 @@ class Settings(BaseSettings):
     stores: dict[str, Store]
     ports: Ports = Ports()
     replay: Replay = Replay()
+    reconcile: Reconcile = Reconcile()
     debounce_s: float = Field(2.0, ge=0, description="how long the reader waits for more hints of an order")
 
     @classmethod

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from connectors.kentico.settings import (
     InstanceSettings,
@@ -15,8 +16,15 @@ from connectors.kentico.settings import (
 )
 from connectors.xero.budget import Limits
 from connectors.xero.settings import CoreSettings, SinkSettings
+from k2x.audit.case import Store
+from k2x.audit.pace import Pace, Share, Spent
+from k2x.audit.progress import Groups
+from k2x.audit.xero import Address, XeroBooks
+from k2x.clients import codec
+from k2x.publish import rules_of
 from k2x.secrets import secret
 from k2x.settings import Instance, Settings
+from k2x.xero_access import XeroAccess
 from streams.settings import StreamsSettings
 
 
@@ -67,6 +75,44 @@ def limits(settings: Settings, org: str) -> Limits:
         day_reserve=budget.day_reserve,
         speed=budget.speed,
     )
+
+
+def audited_stores(settings: Settings) -> dict[str, Store]:
+    """What the audit must know of each store. ConfigError where its rules cannot be read."""
+    made = {}
+    for name, store in settings.stores.items():
+        rules = rules_of(settings, store.organisation).store(name)
+        zone = ZoneInfo(rules.time_zone or settings.instances[name.partition("/")[0]].time_zone)
+        made[name] = Store(store.organisation, rules.prefix, zone)
+    return made
+
+
+def consumer_groups() -> Groups:
+    """The groups that the processes join."""
+    return Groups(
+        reader=ReaderSettings.model_fields["group_id"].default,
+        streams=StreamsSettings.group,
+        sink=SinkSettings.model_fields["group_id"].default,
+    )
+
+
+def xero_books(
+    settings: Settings, kafka: Mapping[str, Any], *, wait: bool = False, say: Callable[[str], None] = lambda _: None
+) -> Callable[[str], XeroBooks]:
+    """Opens an organisation's documents for the audit: the sink's authorisation, and a share of its calls."""
+    access = XeroAccess(settings, kafka, codec(settings))
+    budgets, tools = settings.organisations, settings.xero.tools
+    paces: dict[str, Pace] = {}
+
+    def open_books(org: str) -> XeroBooks:
+        budget = budgets[org].budget or settings.xero.budget
+        share = Share(tools.minute, tools.day, tools.minute_reserve, budget.day_reserve, budget.speed)
+        if org not in paces:
+            paces[org] = Pace(share, Spent(settings.data_dir / "tools" / f"{org}.json"))
+        address = Address(org, settings.xero.api_url, budgets[org].tenant_id)
+        return XeroBooks(address, access.tokens(org), paces[org], wait=wait, say=say)
+
+    return open_books
 
 
 def instances(settings: Settings, env: Mapping[str, str] = os.environ) -> tuple[InstanceSettings, ...]:

@@ -37,6 +37,10 @@ class XeroAccess:
         api = ClientSettings(api_url=self._settings.xero.api_url, tenant_id=organisation.tenant_id)
         return XeroClient(api, self._tokens(org, organisation))
 
+    def tokens(self, org: str) -> Tokens:
+        """The organisation's access tokens alone, for readers that bring their own way to Xero."""
+        return self._tokens(org, self._organisation(org))
+
     def check(self, org: str) -> None:
         """Raise what `client` would raise, without making one."""
         self._tokens(org, self._organisation(org))

@@ -1,24 +1,19 @@
-"""What the topics say happened: every order seen, every letter, every result. Plain data for k2x.audit.judge."""
+"""What the topics say happened, as plain data: orders, hints, commands, results, letters, ledger entries. No I/O.
+
+Each fact is one record, cut down to what k2x.audit.judge needs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
-
-from confluent_kafka import Message
-
-from k2x.audit.log import read_to_end
-from schemas.codec import Codec
-from schemas.errors import SchemaError
-from schemas.topics import ORDERS, RESULTS, commands, dead_letter
 
 
 @dataclass(frozen=True)
 class OrderSeen:
-    """One version of an order as it came in."""
+    """One version of an order as it came in. `readable` False: its bytes are no order, and only its place is known."""
 
     key: str
     store: str
@@ -30,11 +25,70 @@ class OrderSeen:
     total: Decimal
     tax: Decimal
     gift_cards: Decimal
+    ordered_at: datetime | None = None
+    deleted: bool = False
+    readable: bool = True
+    partition: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class HintSeen:
+    """A hint that an order changed."""
+
+    key: str
+    store: str
+    received_at: datetime
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class AccountSum:
+    """What a document books on one account under one tax type: the lines' amounts, and how many lines."""
+
+    account: str
+    tax_type: str
+    amount: Decimal
+    lines: int
+
+
+@dataclass(frozen=True)
+class TenderSeen:
+    """A payment that a command asks for."""
+
+    ordinal: int
+    account: str
+    account_id: str
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class CommandSeen:
+    """One command about an order. What only a sale has is empty elsewhere."""
+
+    key: str
+    org: str
+    kind: str
+    version: datetime
+    observed_at: datetime
+    offset: int
+    at: datetime
+    store: str = ""
+    number: str = ""
+    hash: str = ""
+    reference: str = ""
+    date: date | None = None
+    currency: str = ""
+    total: Decimal = Decimal(0)
+    tax: Decimal = Decimal(0)
+    sums: tuple[AccountSum, ...] = ()
+    tenders: tuple[TenderSeen, ...] = ()
 
 
 @dataclass(frozen=True)
 class LetterSeen:
-    """One dead letter about an order. `version` None: the value cannot be read."""
+    """One dead letter about an order. `version` None: the value cannot be read, or is a hint."""
 
     key: str
     version: datetime | None
@@ -51,7 +105,7 @@ class LetterSeen:
 
 @dataclass(frozen=True)
 class ResultSeen:
-    """One result about an order or one of its documents."""
+    """One result about an order as a whole."""
 
     key: str
     kind: str
@@ -63,93 +117,49 @@ class ResultSeen:
     message: str
 
 
-@dataclass
-class Facts:
-    """Everything the topics hold about orders, by `instance|OrderID`."""
+@dataclass(frozen=True)
+class EntrySeen:
+    """The newest ledger entry of one document. `intended_at` None: no open intention."""
 
-    orders: dict[str, list[OrderSeen]] = field(default_factory=dict)
-    letters: dict[str, list[LetterSeen]] = field(default_factory=dict)
-    results: dict[str, list[ResultSeen]] = field(default_factory=dict)
-
-
-def gather(kafka: Mapping[str, Any], codec: Codec, orgs: Iterable[str]) -> Facts:
-    """Read source, dead-letter and result topics to their end."""
-    facts = Facts()
-    dead = [dead_letter(ORDERS), *(dead_letter(commands(org)) for org in orgs)]
-    for message in read_to_end(kafka, [ORDERS, RESULTS, *dead]):
-        topic = message.topic()
-        if topic == ORDERS:
-            _order(facts, message, codec)
-        elif topic == RESULTS:
-            _result(facts, message, codec)
-        else:
-            _letter(facts, message, codec)
-    return facts
-
-
-def _order(facts: Facts, message: Message, codec: Codec) -> None:
-    key = _key(message)
-    try:
-        value = codec.decode(message.value() or b"")
-    except SchemaError:
-        return  # it must be among the letters; judge() counts it lost otherwise
-    row, currency = value["order"], value["currency"]
-    seen = OrderSeen(
-        key=key,
-        store=f"{value['instance']}/{value['site_name']}",
-        order_id=str(row["OrderID"]),
-        version=value["version"],
-        observed_at=value["observed_at"],
-        received_at=value["received_at"],
-        currency=currency["CurrencyCode"] if currency else None,
-        total=row["OrderTotalPrice"],
-        tax=row["OrderTotalTax"],
-        gift_cards=sum((other["value"] for other in row["OrderOtherPayments"]), Decimal(0)),
-    )
-    facts.orders.setdefault(key, []).append(seen)
-
-
-def _result(facts: Facts, message: Message, codec: Codec) -> None:
-    value = codec.decode(message.value() or b"")
-    if not value["order_id"]:
-        return
-    key = f"{value['instance']}|{value['order_id']}"
-    seen = ResultSeen(
-        key=key,
-        kind=value["kind"],
-        outcome=value["outcome"],
-        org=value["org"] or "",
-        version=value["version"],
-        at=value["at"],
-        received_at=value["received_at"],
-        message=value["message"] or "",
-    )
-    facts.results.setdefault(key, []).append(seen)
-
-
-def _letter(facts: Facts, message: Message, codec: Codec) -> None:
-    headers = {name: (value or b"").decode("utf-8", "replace") for name, value in message.headers() or []}
-    key = _key(message)
+    key: str
+    ledger_key: str
+    org: str
+    kind: str
+    ordinal: int
+    state: str
+    xero_id: str = ""
+    number: str = ""
+    status: str = ""
+    hash: str = ""
     version: datetime | None = None
-    try:
-        version = codec.decode(message.value() or b"")["version"]
-    except SchemaError:
-        version = None
-    seen = LetterSeen(
-        key=key,
-        version=version,
-        org=headers.get("x-org", ""),
-        store=headers.get("x-store", ""),
-        error_class=headers.get("x-error-class", ""),
-        code=headers.get("x-error-code", ""),
-        message=headers.get("__connect.errors.exception.message", ""),
-        hint=headers.get("x-error-hint", ""),
-        topic=message.topic() or "",
-        partition=message.partition() or 0,
-        offset=message.offset() or 0,
-    )
-    facts.letters.setdefault(key, []).append(seen)
+    total: Decimal | None = None
+    total_tax: Decimal | None = None
+    currency: str = ""
+    contact_id: str = ""
+    step: str = ""
+    intended_at: datetime | None = None
+    attempt: int = 0
+    retry_at: datetime | None = None
+    reason: str = ""
+    updated_at: datetime | None = None
 
 
-def _key(message: Message) -> str:
-    return (message.key() or b"").decode("utf-8", "replace")
+@dataclass(frozen=True)
+class EntryGone:
+    """A ledger entry that was taken out."""
+
+    key: str
+    ledger_key: str
+    org: str
+
+
+Fact = OrderSeen | HintSeen | CommandSeen | LetterSeen | ResultSeen | EntrySeen | EntryGone
+
+
+def account_sums(lines: Iterable[tuple[str, str, Decimal]]) -> tuple[AccountSum, ...]:
+    """Lines (account, tax type, amount) as sums, sorted."""
+    found: dict[tuple[str, str], tuple[Decimal, int]] = {}
+    for account, tax_type, amount in lines:
+        before, count = found.get((account, tax_type), (Decimal(0), 0))
+        found[account, tax_type] = (before + amount, count + 1)
+    return tuple(AccountSum(*names, *sums) for names, sums in sorted(found.items()))

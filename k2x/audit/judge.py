@@ -1,169 +1,292 @@
 """Decides what became of every order: pure, from the topics' facts and Xero's own documents.
 
-Lost: came in, and is neither in the books, nor dead-lettered, suppressed, waiting or parked. Doubled: more than one
-living invoice, or more money, for one order. Drift: the invoice differs from the version that was posted.
+Lost: came in, and has no end. Doubled: more than one living invoice, or one payment twice. Drifted: Xero differs from
+the version posted. Unmatched: one side has what the other has not. Stuck: begun, and nobody goes on with it. What is on
+its way is none of these: it stands above what its reader has committed, or came a moment ago.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from k2x.audit.facts import Facts, LetterSeen, OrderSeen, ResultSeen
+from k2x.audit import differences
+from k2x.audit.case import LONG_AGO, Case
+from k2x.audit.documents import Invoice
+from k2x.audit.facts import EntrySeen, LetterSeen, OrderSeen
+from k2x.audit.finding import Finding
+from k2x.in_words import moment, span
+from schemas.topics import CHANGES, ORDERS, commands
 
-_ZERO = Decimal(0)
-_DEAD_STATUSES = frozenset({"VOIDED", "DELETED"})
+_WORDS = {"SUPPRESSED": "suppressed", "CANCELLED": "suppressed", "WAITING": "waiting", "PARKED": "parked"}
 
 
 @dataclass(frozen=True)
-class Invoice:
-    """An ACCREC invoice as Xero holds it. `payments` are the living ones' amounts, in the invoice's currency."""
+class Standpoint:
+    """Where everybody stood before the topics were read. Offsets are the next to be handled; a missing one is 0.
 
-    org: str
-    number: str
-    reference: str
-    status: str
-    currency: str
-    total: Decimal
-    total_tax: Decimal
-    amount_due: Decimal
-    payments: tuple[Decimal, ...]
+    `grace`: what came since then may be on its way. `lapse`: when a call of an open intention has surely ended.
+    `silence`: how long a lane with work may say nothing. `lanes`, `workers_at`, `reader_at`: their last words.
+    """
+
+    now: datetime
+    grace: timedelta
+    lapse: timedelta
+    silence: timedelta
+    read: Mapping[int, int] = field(default_factory=dict)
+    hinted: Mapping[int, int] = field(default_factory=dict)
+    taken: Mapping[str, int] = field(default_factory=dict)
+    lanes: Mapping[str, datetime] = field(default_factory=dict)
+    workers_at: datetime = LONG_AGO
+    reader_at: datetime = LONG_AGO
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One order: `state` is posted, dead_lettered, suppressed, waiting, parked or lost; `faults` may add to posted."""
+    """One order. `state`: posted, suppressed, dead_lettered, waiting, parked, in_flight or lost.
+
+    `kentico`: its total where it must be in Xero; `xero`: what Xero has for it, copies included. `claims`: ids of the
+    invoices that it explains.
+    """
 
     key: str
     org: str
     store: str
     state: str
+    day: date | None = None
+    findings: tuple[Finding, ...] = ()
     invoice: Invoice | None = None
     letter: LetterSeen | None = None
     held: bool = False
-    doubled: str = ""
-    drift: str = ""
     latency_s: float | None = None
+    seen: OrderSeen | None = None
+    kentico: Decimal = Decimal(0)
+    xero: Decimal = Decimal(0)
+    currency: str = ""
+    claims: frozenset[str] = frozenset()
+
+    def found(self, kind: str) -> str:
+        """What was found of a kind; empty where nothing was."""
+        return "; ".join(finding.text for finding in self.findings if finding.kind == kind)
+
+    @property
+    def doubled(self) -> str:
+        return self.found("doubled")
+
+    @property
+    def drift(self) -> str:
+        return self.found("drifted")
 
 
-@dataclass(frozen=True)
-class Store:
-    """Where a store's orders go: the organisation's slug and the store's invoice prefix."""
+def judge(case: Case, at: Standpoint | None) -> Verdict | None:
+    """The order's end and what is wrong with it. `at` None: the shop is at rest, so whatever has no end is lost.
 
-    org: str
-    prefix: str
-
-
-@dataclass
-class Books:
-    """All sales invoices, by organisation and number, and by organisation and reference."""
-
-    by_number: dict[tuple[str, str], list[Invoice]] = field(default_factory=dict)
-    by_reference: dict[tuple[str, str], list[Invoice]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, invoices: Iterable[Invoice]) -> Books:
-        books = cls()
-        for invoice in invoices:
-            if invoice.status not in _DEAD_STATUSES:
-                books.by_number.setdefault((invoice.org, invoice.number), []).append(invoice)
-                books.by_reference.setdefault((invoice.org, invoice.reference), []).append(invoice)
-        return books
+    None: no order, but a hint that has its own end.
+    """
+    dossier = case.dossier
+    known = dossier.orders or dossier.commands or dossier.entries
+    if not known and (at is None or not dossier.hints or dossier.letters):
+        return None
+    return _Judgement(case, at).verdict()
 
 
-def judge(facts: Facts, invoices: Iterable[Invoice], stores: Mapping[str, Store]) -> list[Verdict]:
-    """A verdict for every order that ever came in."""
-    books = Books.of(invoices)
-    return [_verdict(key, versions, facts, books, stores) for key, versions in sorted(facts.orders.items())]
+class _Judgement:
+    """One order under judgement; collects what is off on the way."""
 
+    def __init__(self, case: Case, at: Standpoint | None) -> None:
+        self.case = case
+        self.at = at
+        self._off: list[tuple[str, str, str]] = []
 
-def _verdict(key: str, versions: list[OrderSeen], facts: Facts, books: Books, stores: Mapping[str, Store]) -> Verdict:
-    latest = max(versions, key=lambda v: (v.version, v.observed_at))
-    store = stores.get(latest.store)
-    letters, results = facts.letters.get(key, []), facts.results.get(key, [])
-    org = store.org if store else ""
-    if store is not None:
-        number = store.prefix + latest.order_id
-        found = books.by_number.get((org, number), [])
-        if found:
-            return _posted(
-                key, versions, found, _cousins(books, org, store.prefix, latest.order_id, found), letters, results
+    def verdict(self) -> Verdict:
+        case = self.case
+        if case.dossier.late:
+            return self._made("posted" if case.is_posted else "in_flight")
+        if case.is_posted or self._left_by_ledger():
+            self._posted()
+            return self._made("posted")
+        begun = case.entry is not None and not (case.entry.state == "VOIDED" and not case.entry.xero_id)
+        # What stands under the number of an order that the sink never had in hands is nobody's.
+        return self._made(self._unposted(), claims=begun)
+
+    def _left_by_ledger(self) -> bool:
+        """Xero has it, k2x has made it, and the ledger knows nothing."""
+        sold = any(command.kind == "SALE" for command in self.case.dossier.commands)
+        return self.case.entry is None and sold and self.case.invoice is not None and self.case.invoice.living
+
+    # -- posted -------------------------------------------------------------------------------------------------
+
+    def _posted(self) -> None:
+        case, mine, key = self.case, self.case.invoice, self.case.dossier.key
+        entry = case.entry
+        if not case.dossier.orders:
+            self._say("source_missing", f"{case.posted.number} was posted for {key}, which {ORDERS} does not hold")
+        if entry is None and mine is not None:
+            self._say("ledger_missing", f"{mine.number} is in Xero, and the ledger has no entry of it")
+        elif entry is None:
+            self._say("document_missing", f"the results say that {key} was posted; neither ledger nor Xero has it")
+        if mine is None and entry is not None:
+            self._say("document_missing", f"{entry.number} was posted (id {entry.xero_id}) and is not in Xero")
+        elif mine is not None and not mine.living:
+            self._say("voided", f"{mine.number} was posted and is {mine.status} in Xero")
+        elif mine is not None:
+            self._compare(mine)
+        for copy in case.copies:
+            beside = f" beside {mine.number}" if mine is not None and mine.living else ""
+            self._say(
+                "duplicate_invoice",
+                f"{copy.number or 'an invoice without a number'} ({copy.status}, {copy.total} {copy.currency}, "
+                f"reference {copy.reference!r}) is in Xero{beside} for the same order",
+                copy.number,
             )
-    letter = _last_letter(letters, latest)
-    if letter is not None:
-        return Verdict(key, org, latest.store, "dead_lettered", letter=letter)
-    return Verdict(key, org, latest.store, _unposted_state(results, latest))
+        self._newer_version()
 
+    def _compare(self, mine: Invoice) -> None:
+        case, posted = self.case, self.case.posted
+        found = [*differences.invoice(posted, mine)]
+        found += differences.payments(posted, mine, case.dossier.payments)
+        written = case.entry if case.entry is not None else case.command
+        if written is not None:
+            found += differences.source(written, case.made_from)
+        if case.entry is not None:
+            found += differences.unledgered(posted, mine)
+        for code, text in found:
+            self._say(code, text)
 
-def _cousins(books: Books, org: str, prefix: str, order_id: str, found: list[Invoice]) -> list[Invoice]:
-    """Living invoices of the same order under another number: same reference, our prefix."""
-    same = {id(invoice) for invoice in found}
-    return [
-        other
-        for other in books.by_reference.get((org, order_id), [])
-        if id(other) not in same and other.number.startswith(prefix)
-    ]
+    def _newer_version(self) -> None:
+        """A version after the posted one must have a word of its own, or be on its way."""
+        latest, entry = self.case.latest, self.case.entry
+        if latest is None or entry is None or entry.version is None or latest.version <= entry.version:
+            return
+        if self.case.word is None and self.case.letter is None and not self._on_its_way():
+            text = f"posted as {entry.number}; the newer version {latest.version.isoformat()} left no trace"
+            self._say("version_lost", text)
 
+    # -- not posted ---------------------------------------------------------------------------------------------
 
-def _posted(
-    key: str,
-    versions: list[OrderSeen],
-    found: list[Invoice],
-    cousins: list[Invoice],
-    letters: list[LetterSeen],
-    results: list[ResultSeen],
-) -> Verdict:
-    invoice = found[0]
-    done = [r for r in results if r.kind == "order" and r.outcome in {"POSTED", "ADOPTED"}]
-    posted_versions = {r.version for r in done}
-    compared = [v for v in versions if v.version in posted_versions] or versions
-    latencies = [(r.at - r.received_at).total_seconds() for r in done if r.received_at is not None]
-    return Verdict(
-        key,
-        invoice.org,
-        versions[-1].store,
-        "posted",
-        invoice=invoice,
-        letter=next((letter for letter in reversed(letters) if letter.error_class == "held"), None),
-        held=any(letter.error_class == "held" for letter in letters),
-        doubled=_doubled(invoice, [*found[1:], *cousins]),
-        drift=_drift(invoice, compared),
-        latency_s=min(latencies) if latencies else None,
-    )
+    def _unposted(self) -> str:
+        entry, word = self.case.entry, self.case.word
+        if entry is not None and entry.state == "WAITING":
+            if entry.retry_at is not None and self._silent(entry.org, entry.retry_at):
+                self._say("waiting_overdue", f"it waits since {moment(entry.updated_at)}: {entry.reason}")
+            return "waiting"
+        if entry is not None and entry.state in ("INTENDED", "POSTED"):
+            return self._open(entry)
+        if self.case.letter is not None:
+            return "dead_lettered"
+        if word is not None and word.outcome in _WORDS:
+            return _WORDS[word.outcome]
+        if self._on_its_way():
+            return "in_flight"
+        self._say_lost()
+        return "lost"
 
+    def _open(self, entry: EntrySeen) -> str:
+        """Begun and not ended: in the sink's hands, or forgotten by it."""
+        at = self.at
+        if at is None:
+            self._say_lost()
+            return "lost"
+        begun = [(e.intended_at, e.step) for e in self.case.dossier.entries if e.org == entry.org and e.intended_at]
+        oldest, step = min(begun, default=(None, ""))
+        if oldest is not None and at.now - oldest > max(at.lapse, at.grace):
+            text = f"{entry.number}: its {step} was begun {span(at.now - oldest)} ago, and nothing was said since"
+            self._say("intention_open", text)
+        elif not self._on_its_way():
+            self._say("intention_open", f"{entry.number} was begun, and the sink has gone past it without an end")
+        return "in_flight"
 
-def _doubled(invoice: Invoice, others: list[Invoice]) -> str:
-    if others:
-        return f"{1 + len(others)} living invoices: {invoice.number}, " + ", ".join(o.number for o in others)
-    paid = sum(invoice.payments, _ZERO)
-    if paid > invoice.total:
-        return f"{invoice.number}: {len(invoice.payments)} payments of {paid} for a total of {invoice.total}"
-    return ""
+    def _on_its_way(self) -> bool:
+        """Whether somebody is still to handle the newest version. A backlog that nobody works on is a finding."""
+        at, case = self.at, self.case
+        if at is None:
+            return False
+        made = [command for command in case.dossier.commands if command.version >= case.since]
+        if made:
+            last = max(made, key=lambda command: command.offset)
+            if last.offset < at.taken.get(last.org, 0):
+                return at.now - last.at <= at.grace
+            if self._silent(last.org, last.at):
+                where, ago = f"{commands(last.org)}:0:{last.offset}", span(at.now - last.at)
+                self._say("not_taken", f"its command {where} waits for {ago}, and the sink says nothing")
+            return True
+        return at.now - max(self._came, self._reader_heard()) <= at.grace
 
+    @property
+    def _came(self) -> datetime:
+        if self.case.latest is not None:
+            return self.case.latest.received_at
+        return max((hint.received_at for hint in self.case.dossier.hints), default=LONG_AGO)
 
-def _drift(invoice: Invoice, versions: list[OrderSeen]) -> str:
-    """Empty when the invoice is what one of `versions` asks for, to the cent; else both sides."""
-    for seen in versions:
-        if (invoice.total, invoice.total_tax) == (seen.total, seen.tax) and invoice.currency == (seen.currency or ""):
-            paid = sum(invoice.payments, _ZERO)
-            if invoice.amount_due == _ZERO and invoice.status == "PAID" and paid == invoice.total:
-                return ""
-            return f"{invoice.number} is {invoice.status}, due {invoice.amount_due}, paid {paid} of {invoice.total}"
-    seen = versions[-1]
-    return (
-        f"{invoice.number}: Xero has {invoice.total} {invoice.currency}, tax {invoice.total_tax}; "
-        f"the order has {seen.total} {seen.currency}, tax {seen.tax}"
-    )
+    def _reader_heard(self) -> datetime:
+        """When those who are still to read it were last heard of: they may be working on what lies before it."""
+        at, latest = self.at, self.case.latest
+        if at is None:
+            return LONG_AGO
+        if latest is None:
+            return at.reader_at if self._hint_unread() else LONG_AGO
+        return at.workers_at if latest.offset >= at.read.get(latest.partition, 0) else LONG_AGO
 
+    def _hint_unread(self) -> bool:
+        hint = self.case.dossier.hints[-1]
+        return self.at is not None and hint.offset >= self.at.hinted.get(hint.partition, 0)
 
-def _last_letter(letters: list[LetterSeen], latest: OrderSeen) -> LetterSeen | None:
-    fitting = [letter for letter in letters if letter.version is None or letter.version >= latest.version]
-    return fitting[-1] if fitting else None
+    def _silent(self, org: str, since: datetime) -> bool:
+        at = self.at
+        return at is not None and at.now - max(at.lanes.get(org, since), since) > at.silence
 
+    def _say_lost(self) -> None:
+        at, latest, dossier = self.at, self.case.latest, self.case.dossier
+        if latest is None and dossier.hints:
+            hint, unread = dossier.hints[-1], self._hint_unread()
+            where = f"{CHANGES}:{hint.partition}:{hint.offset}"
+            what = "which no reader has read" if unread else "and neither the order nor a dead letter came of it"
+            code = "hint_not_read" if unread else "hint_without_order"
+            self._say(code, f"a hint of it came {moment(hint.received_at)} ({where}), {what}")
+            return
+        if any(command.version >= self.case.since for command in dossier.commands):
+            last = max(dossier.commands, key=lambda command: command.offset)
+            where = f"{commands(last.org)}:0:{last.offset}"
+            self._say("no_outcome", f"its command {where} has neither an end in the ledger nor a dead letter")
+        elif latest is not None:
+            where = f"{ORDERS}:{latest.partition}:{latest.offset}"
+            unread = at is not None and latest.offset >= at.read.get(latest.partition, 0)
+            code = "not_read" if unread else "no_trace"
+            what = "and no worker has read it" if unread else "and left no trace: no result and no dead letter"
+            self._say(code, f"it came {moment(latest.received_at)} ({where}), {what}")
 
-def _unposted_state(results: list[ResultSeen], latest: OrderSeen) -> str:
-    """The newest word about the newest version; lost where there is none."""
-    words = {"SUPPRESSED": "suppressed", "CANCELLED": "suppressed", "WAITING": "waiting", "PARKED": "parked"}
-    about = [r for r in results if r.version >= latest.version and r.outcome in words]
-    return words[max(about, key=lambda r: r.at).outcome] if about else "lost"
+    # -- putting it together ------------------------------------------------------------------------------------
+
+    def _say(self, code: str, text: str, number: str | None = None) -> None:
+        self._off.append((code, text, self.case.posted.number if number is None else number))
+
+    def _made(self, state: str, *, claims: bool = True) -> Verdict:
+        case, mine = self.case, self.case.invoice
+        posted = state == "posted"
+        seen = next(iter(case.made_from), case.latest) if posted else case.latest
+        own = (
+            frozenset(i.id for i in ((mine, *case.copies) if mine is not None else case.copies))
+            if claims
+            else frozenset()
+        )
+        currency = (seen.currency if seen is not None else None) or (case.command.currency if case.command else "")
+        place = (case.org, case.store, case.dossier.key)
+        return Verdict(
+            case.dossier.key,
+            case.org,
+            case.store,
+            state,
+            day=case.day,
+            findings=tuple(Finding(code, *place, number, text, case.day) for code, text, number in self._off),
+            invoice=mine if posted else None,
+            letter=case.held if posted else case.letter,
+            held=posted and case.held is not None,
+            latency_s=case.latency_s,
+            seen=seen,
+            kentico=seen.total if seen is not None and (posted or state == "lost") else Decimal(0),
+            xero=sum((i.total for i in case.dossier.invoices if i.living and i.id in own), Decimal(0)),
+            currency=mine.currency if mine is not None else currency,
+            claims=own,
+        )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
 import httpx
 
-from k2x.audit.judge import Invoice
+from k2x.audit import documents
+from k2x.audit.documents import Invoice, Payment
 from k2x.errors import SandboxFailed
 
 
@@ -24,16 +24,11 @@ class Books:
         exported: dict[str, Any] = self._get(f"/_sandbox/books/{org}")
         return exported
 
-    def invoices(self, orgs: Iterable[str]) -> Iterator[Invoice]:
-        for org in orgs:
-            books = self.export(org)
-            paid: dict[str, list[Decimal]] = {}
-            for payment in books["payments"]:
-                if payment["Status"] == "AUTHORISED" and "Invoice" in payment:
-                    paid.setdefault(payment["Invoice"]["InvoiceID"], []).append(Decimal(payment["Amount"]))
-            for invoice in books["invoices"]:
-                if invoice["Type"] == "ACCREC":
-                    yield _invoice(org, invoice, tuple(paid.get(invoice["InvoiceID"], ())))
+    def documents(self, org: str) -> tuple[list[Invoice], list[Payment]]:
+        """Sales invoices and payments, as the audit reads them from Xero itself."""
+        books = self.export(org)
+        invoices = [documents.invoice(org, row) for row in books["invoices"] if row["Type"] == "ACCREC"]
+        return invoices, [documents.payment(org, row) for row in books["payments"] if "Invoice" in row]
 
     def calls(self, org: str) -> int:
         """Requests to the accounting API so far, refused ones included."""
@@ -54,17 +49,3 @@ class Books:
         except httpx.HTTPError as error:
             raise SandboxFailed(f"the Xero sandbox at {self._url} does not answer {path}: {error}") from error
         return json.loads(answer.content, parse_float=Decimal)
-
-
-def _invoice(org: str, document: dict[str, Any], payments: tuple[Decimal, ...]) -> Invoice:
-    return Invoice(
-        org=org,
-        number=document["InvoiceNumber"],
-        reference=document.get("Reference", ""),
-        status=document["Status"],
-        currency=document["CurrencyCode"],
-        total=Decimal(document["Total"]),
-        total_tax=Decimal(document["TotalTax"]),
-        amount_due=Decimal(document["AmountDue"]),
-        payments=payments,
-    )

@@ -25,6 +25,7 @@ class Account:
     lost: int
     doubled: int
     drift: int
+    unmatched: int
     xero_calls: int
     calls_per_order: float
     p50_latency_s: float
@@ -36,11 +37,11 @@ class Account:
 
     @property
     def clean(self) -> bool:
-        return not (self.lost or self.doubled or self.drift)
+        return not (self.lost or self.doubled or self.drift or self.unmatched)
 
 
-def account(verdicts: Sequence[Verdict], calls: int) -> Account:
-    """Count verdicts. Calls are divided by the orders that reached Xero."""
+def account(verdicts: Sequence[Verdict], calls: int, strays: int = 0) -> Account:
+    """Count verdicts, and documents that belong to none. Calls are divided by the orders that reached Xero."""
     states = Counter(v.state for v in verdicts)
     latencies = sorted(v.latency_s for v in verdicts if v.latency_s is not None)
     return Account(
@@ -55,6 +56,7 @@ def account(verdicts: Sequence[Verdict], calls: int) -> Account:
         lost=states["lost"],
         doubled=sum(bool(v.doubled) for v in verdicts),
         drift=sum(bool(v.drift) for v in verdicts),
+        unmatched=strays + sum(bool(v.found("unmatched")) for v in verdicts),
         xero_calls=calls,
         calls_per_order=round(calls / states["posted"], 3) if states["posted"] else 0.0,
         p50_latency_s=round(percentile(latencies, 0.50), 2),

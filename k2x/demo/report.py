@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from k2x.audit.facts import OrderSeen
+from k2x.audit.finding import Finding
 from k2x.audit.judge import Verdict
 from k2x.demo.outcome import Account, by_org, reasons
 from k2x.demo.run import Look
@@ -29,7 +29,7 @@ def page(look: Look, *, books_url: str, metrics: dict[str, str], curl: str, logs
     """The whole page as text."""
     parts = [
         table(look),
-        faults(look.verdicts),
+        faults(look.verdicts, look.strays),
         letters(look.verdicts),
         beside(look),
         one_letter(look.verdicts),
@@ -55,17 +55,16 @@ def table(look: Look) -> str:
     ]
     tail = (
         "\np50, p95: from the event's acceptance to PAID in Xero"
-        f"\nlost {total.lost}   doubled {total.doubled}   drift {total.drift}"
+        f"\nlost {total.lost}   doubled {total.doubled}   drift {total.drift}   unmatched {total.unmatched}"
         "   (by an independent reader of topics and books)"
     )
     return "\n".join(lines) + tail + "\n"
 
 
-def faults(verdicts: Sequence[Verdict]) -> str:
-    """What should never be: each lost, doubled or drifted order."""
-    lines = [f"  LOST {v.key} of {v.store}" for v in verdicts if v.state == "lost"]
-    lines += [f"  DOUBLED {v.key}: {v.doubled}" for v in verdicts if v.doubled]
-    lines += [f"  DRIFT {v.key}: {v.drift}" for v in verdicts if v.drift]
+def faults(verdicts: Sequence[Verdict], strays: Sequence[Finding] = ()) -> str:
+    """What should never be: whatever the audit has found."""
+    found = [finding for verdict in verdicts for finding in verdict.findings]
+    lines = [f"  {f.kind.upper()} {f.code} {f.order} of {f.store}: {f.text}" for f in (*found, *strays)]
     return "\n".join(["Not as it must be", *lines, ""]) if lines else ""
 
 
@@ -82,10 +81,9 @@ def letters(verdicts: Sequence[Verdict]) -> str:
 def beside(look: Look) -> str:
     """One order of several lines beside its invoice and payment."""
     chosen = _most_telling(look.verdicts)
-    if chosen is None or chosen.invoice is None:
+    if chosen is None or chosen.invoice is None or chosen.seen is None:
         return ""
-    order: OrderSeen = look.facts.orders[chosen.key][-1]
-    invoice = chosen.invoice
+    order, invoice = chosen.seen, chosen.invoice
     rows: list[tuple[str, Any, Any]] = [
         ("number", f"order {order.order_id} of {order.store}", f"{invoice.number} in {invoice.org}, {invoice.status}"),
         ("total", f"{order.total:.2f} {order.currency}", f"{invoice.total:.2f} {invoice.currency}"),
@@ -94,7 +92,7 @@ def beside(look: Look) -> str:
         (
             "paid",
             f"{order.total - order.gift_cards:.2f} by the gateway",
-            " + ".join(f"{p:.2f}" for p in invoice.payments),
+            " + ".join(f"{p.amount:.2f}" for p in invoice.payments),
         ),
         ("due", "", f"{invoice.amount_due:.2f}"),
     ]

@@ -15,15 +15,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from k2x.audit.facts import Facts, gather
-from k2x.audit.judge import Store, Verdict, judge
+from k2x import wiring
+from k2x.audit.court import Court, Scope
+from k2x.audit.finding import Finding
+from k2x.audit.judge import Verdict
+from k2x.audit.log import read_to_end
+from k2x.audit.records import FactReader, topics_of
+from k2x.audit.scratch import Scratch
 from k2x.clients import codec
 from k2x.demo import outcome
 from k2x.demo.books import Books
 from k2x.demo.deployment import TRADING
 from k2x.demo.world import World
 from k2x.errors import K2xError, SandboxFailed
-from k2x.publish import rules_of
 
 # How long after the last order was placed; the slowest honest wait is a paced Xero minute.
 _SETTLE_S = 150.0
@@ -49,16 +53,17 @@ class Plan:
 
 @dataclass
 class Look:
-    """One look at topics and books."""
+    """One look at topics and books. `strays`: documents in Xero that no order explains; `records`: on the topics."""
 
-    facts: Facts
+    records: int
     verdicts: list[Verdict]
+    strays: list[Finding]
     calls: dict[str, int]
     expected: dict[str, str] = field(default_factory=dict)
 
     @property
     def total(self) -> outcome.Account:
-        return outcome.account(self.verdicts, sum(self.calls.values()))
+        return outcome.account(self.verdicts, sum(self.calls.values()), len(self.strays))
 
     def open_keys(self, *, held: bool = True) -> set[str]:
         """Orders the shop has sent that have no end yet; with `held`, also later edits that await their letter."""
@@ -143,7 +148,7 @@ async def settle(world: World, say: Callable[[str], None], patience_s: float = _
         trading = not trade["done"]
         if trading:
             deadline = time.monotonic() + patience_s
-        now = (total.orders_in, total.posted, total.xero_calls, sum(map(len, seen.facts.results.values())))
+        now = (total.orders_in, total.posted, total.xero_calls, seen.records)
         quiet, before = (quiet + 1 if now == before and not seen.open_keys() else 0), now
         if trade["error"]:
             raise K2xError(f"the Kentico sandbox stopped trading: {trade['error']}")
@@ -179,18 +184,28 @@ async def look(world: World) -> Look:
 
 def _look_now(world: World, shop: Any) -> Look:
     settings = world.settings
-    orgs = sorted(settings.organisations)
-    books = Books(world.url("xero"))
-    facts = gather(world.kafka_conf, codec(settings), orgs)
-    stores = {
-        name: Store(store.organisation, rules_of(settings, store.organisation).store(name).prefix)
-        for name, store in settings.stores.items()
-    }
-    verdicts = judge(facts, list(books.invoices(orgs)), stores)
+    orgs = tuple(sorted(settings.organisations))
+    books, scratch = Books(world.url("xero")), Scratch()
+    reader, records = FactReader(codec(settings), orgs), 0
+    for message in read_to_end(world.kafka_conf, topics_of(orgs)):
+        records += 1
+        fact = reader.fact(message)
+        if fact is not None:
+            scratch.add(fact)
+    for org in orgs:
+        invoices, payments = books.documents(org)
+        scratch.add_invoices(invoices)
+        scratch.add_payments(payments)
+    court = Court(scratch, wiring.audited_stores(settings), None, Scope(orgs))
+    verdicts = [verdict for verdict in map(court.judge, court.dossiers()) if verdict is not None]
+    for verdict in verdicts:
+        court.claim(verdict)
+    strays = [finding for finding, _ in court.strays()]
+    scratch.close()
     # Orders without a channel wait for a person to send them; so does the one order of the seed shop.
     sent = [order for order in shop["orders"] if order["channel"] and order["instance"] in TRADING]
     expected = {f"{order['instance']}|{order['order_id']}": order["expected"] for order in sent}
-    return Look(facts, verdicts, {org: books.calls(org) for org in orgs}, expected)
+    return Look(records, verdicts, strays, {org: books.calls(org) for org in orgs}, expected)
 
 
 async def _trade_on(world: World, stop: asyncio.Event, say: Callable[[str], None]) -> None:

@@ -21,11 +21,14 @@ import yaml
 
 from connectors.kentico.sandbox.server import default_credentials
 from k2x import kafka_topics
-from k2x.audit.facts import gather
+from k2x.audit.facts import ResultSeen
+from k2x.audit.log import read_to_end
+from k2x.audit.records import FactReader
 from k2x.clients import codec
 from k2x.config import load
 from k2x.demo.deployment import ORGANISATIONS, deployment, secrets
 from k2x.publish import publish_rules
+from schemas.topics import RESULTS
 from tests.bench.rig import Process, await_http, broker, free_port, python
 
 PROCESSES = ("receiver", "streams", "sink")
@@ -65,8 +68,9 @@ class Stack:
     def latencies(self, after: float) -> list[float]:
         """Seconds from accepted to PAID of orders accepted after `after` (Unix time), sorted."""
         settings = load(self.config)
-        results = gather(self.kafka, codec(settings), ORGANISATIONS).results
-        done = [r for rows in results.values() for r in rows if r.kind == "order" and r.outcome == "POSTED"]
+        reader = FactReader(codec(settings), ORGANISATIONS)
+        facts = (reader.fact(message) for message in read_to_end(self.kafka, [RESULTS]))
+        done = [fact for fact in facts if isinstance(fact, ResultSeen) and fact.outcome == "POSTED"]
         return sorted(
             (r.at - r.received_at).total_seconds()
             for r in done

@@ -1,0 +1,181 @@
+"""One order's facts put together: its place, its invoice, its newest version's end. Pure; decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, tzinfo
+from functools import cached_property
+
+from k2x.audit.differences import Posted
+from k2x.audit.documents import Invoice
+from k2x.audit.facts import CommandSeen, EntrySeen, LetterSeen, OrderSeen, ResultSeen
+from k2x.audit.scratch import Dossier
+from schemas.topics import CHANGES, dead_letter
+
+DONE = frozenset({"POSTED", "ADOPTED"})
+LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where a store's orders go: the organisation's slug, the store's invoice prefix, and whose days it counts."""
+
+    org: str
+    prefix: str
+    zone: tzinfo = UTC
+
+
+class Case:
+    """A dossier, read."""
+
+    def __init__(self, dossier: Dossier, stores: Mapping[str, Store]) -> None:
+        self.dossier = dossier
+        self.latest: OrderSeen | None = max(
+            dossier.orders, key=lambda v: (v.readable, v.version, v.observed_at), default=None
+        )
+        self.store = self._store_name()
+        self._route = stores.get(self.store) or Store("", "")
+
+    def _store_name(self) -> str:
+        if self.latest is not None and self.latest.store:
+            return self.latest.store
+        named = [command.store for command in self.dossier.commands if command.store]
+        named += [hint.store for hint in self.dossier.hints]
+        return named[-1] if named else ""
+
+    # -- the invoice --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def entry(self) -> EntrySeen | None:
+        """The ledger's word about the invoice, of the store's organisation before any other."""
+        found = [e for e in self.dossier.entries if e.ledger_key == f"{self.dossier.key}|invoice|0"]
+        return next((e for e in found if e.org == self._route.org), found[0] if found else None)
+
+    @property
+    def org(self) -> str:
+        if self.entry is not None:
+            return self.entry.org
+        return self._route.org or next((c.org for c in self.dossier.commands), "")
+
+    @cached_property
+    def command(self) -> CommandSeen | None:
+        """The one that was posted: by the ledger's hash, else its version; without a ledger the newest one."""
+        sales = [c for c in self.dossier.commands if c.kind == "SALE" and c.org == self.org]
+        entry = self.entry
+        if entry is None or entry.version is None:
+            return sales[-1] if sales else None
+        same = [c for c in sales if c.hash == entry.hash]
+        return next((c for c in same if c.version == entry.version), same[0] if same else None)
+
+    @cached_property
+    def posted(self) -> Posted:
+        entries = [e for e in self.dossier.entries if e.kind == "payment" and e.org == self.org]
+        return Posted(self.entry, self.command, entries)
+
+    @cached_property
+    def numbers(self) -> set[str]:
+        """Every invoice number that may be this order's."""
+        found = {c.number for c in self.dossier.commands if c.number}
+        found |= {e.number for e in self.dossier.entries if e.kind == "invoice" and e.number}
+        if self._route.prefix and self.latest is not None and self.latest.order_id:
+            found.add(self._route.prefix + self.latest.order_id)
+        return found
+
+    @cached_property
+    def references(self) -> set[str]:
+        found = {c.reference for c in self.dossier.commands if c.reference}
+        return found | ({self.latest.order_id} if self.latest is not None and self.latest.order_id else set())
+
+    @cached_property
+    def ids(self) -> set[str]:
+        """Xero's ids of its invoices, by the ledger."""
+        return {e.xero_id for e in self.dossier.entries if e.kind == "invoice" and e.xero_id}
+
+    @cached_property
+    def invoice(self) -> Invoice | None:
+        """Xero's: by the ledger's id, else a living one under a number of ours, else a dead one."""
+        own = self.entry.xero_id.casefold() if self.entry is not None else ""
+        by_id = next((i for i in self.dossier.invoices if own and i.id.casefold() == own), None)
+        if by_id is not None:
+            return by_id
+        fitting = [i for i in self.dossier.invoices if self._has_our_number(i)]
+        return max(fitting, key=lambda i: i.living, default=None)
+
+    @cached_property
+    def copies(self) -> list[Invoice]:
+        """Other living invoices of this order: one of its numbers, or its reference and something else in common."""
+        return [
+            other
+            for other in self.dossier.invoices
+            if other.living and other is not self.invoice and (self._has_our_number(other) or self._akin(other))
+        ]
+
+    def _has_our_number(self, other: Invoice) -> bool:
+        return other.number.casefold() in {number.casefold() for number in self.numbers}
+
+    def _akin(self, other: Invoice) -> bool:
+        mine, prefix = self.invoice, self._route.prefix.casefold()
+        if not other.reference or other.reference not in self.references:
+            return False
+        if prefix and other.number.casefold().startswith(prefix):
+            return True
+        if mine is None:
+            return False
+        same_sale = (other.total, other.date, other.currency) == (mine.total, mine.date, mine.currency)
+        return same_sale or other.contact_id.casefold() == mine.contact_id.casefold()
+
+    @property
+    def day(self) -> date | None:
+        """The invoice's date by the command, else the order's day in the store's time zone."""
+        dated = next((c.date for c in self.dossier.commands if c.date is not None), None)
+        if dated is not None:
+            return dated
+        ordered = self.latest.ordered_at if self.latest is not None else None
+        return ordered.astimezone(self._route.zone).date() if ordered else None
+
+    # -- the newest version -------------------------------------------------------------------------------------
+
+    @property
+    def since(self) -> datetime:
+        return self.latest.version if self.latest is not None else LONG_AGO
+
+    @cached_property
+    def letter(self) -> LetterSeen | None:
+        """The newest dead letter about the newest version; a hint's letter counts where no order ever came."""
+        if self.latest is None:
+            return self.dossier.letters[-1] if self.dossier.letters else None
+        own = [one for one in self.dossier.letters if one.topic != dead_letter(CHANGES)]
+        fitting = [one for one in own if one.version is None or one.version >= self.since]
+        return fitting[-1] if fitting else None
+
+    @cached_property
+    def held(self) -> LetterSeen | None:
+        """The newest letter that waits for a decision."""
+        return next((one for one in reversed(self.dossier.letters) if one.error_class == "held"), None)
+
+    @cached_property
+    def word(self) -> ResultSeen | None:
+        """The newest result about the newest version."""
+        return max((r for r in self.dossier.results if r.version >= self.since), key=lambda r: r.at, default=None)
+
+    @property
+    def is_posted(self) -> bool:
+        """k2x says so: in the ledger, or, where that knows nothing, in a result. A later version may wait meanwhile."""
+        entry = self.entry
+        if entry is not None:
+            return entry.status == "PAID" and entry.state in ("POSTED", "WAITING")
+        return any(result.outcome in DONE for result in self.dossier.results)
+
+    @property
+    def latency_s(self) -> float | None:
+        """From acceptance to PAID."""
+        done = [r for r in self.dossier.results if r.outcome in DONE and r.received_at is not None]
+        return min(((r.at - r.received_at).total_seconds() for r in done if r.received_at is not None), default=None)
+
+    @cached_property
+    def made_from(self) -> list[OrderSeen]:
+        """The versions that the posted one may have been: of equal version, else all that are orders."""
+        own = [v for v in self.dossier.orders if v.readable and not v.deleted]
+        stamps = {s.version for s in (self.entry, self.command) if s is not None and s.version is not None}
+        return [v for v in own if v.version in stamps] or own

@@ -1,0 +1,86 @@
+"""Goes through all orders and what is left of Xero's documents: each order with its own documents beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from k2x.audit.case import Case, Store
+from k2x.audit.documents import Invoice
+from k2x.audit.finding import Finding
+from k2x.audit.judge import Standpoint, Verdict, judge
+from k2x.audit.scratch import Dossier, Scratch
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is judged. Days are the orders' own; `order` is instance|OrderID."""
+
+    orgs: tuple[str, ...]
+    store: str | None = None
+    order: str | None = None
+    since: date | None = None
+    until: date | None = None
+
+    def takes(self, org: str, store: str, day: date | None) -> bool:
+        if org not in self.orgs or (self.store is not None and store != self.store):
+            return False
+        if day is None:
+            return True
+        return (self.since is None or day >= self.since) and (self.until is None or day <= self.until)
+
+
+class Court:
+    """`at` None: the shop is at rest, and whatever has no end is lost."""
+
+    def __init__(self, scratch: Scratch, stores: Mapping[str, Store], at: Standpoint | None, scope: Scope) -> None:
+        self._scratch, self._stores, self._at, self.scope = scratch, stores, at, scope
+
+    def dossiers(self) -> Iterator[Dossier]:
+        yield from self._scratch.dossiers(self.scope.order)
+
+    def judge(self, dossier: Dossier) -> Verdict | None:
+        """None: no order of its own, or one of an organisation that is not judged."""
+        case = Case(dossier, self._stores)
+        if case.org in self.scope.orgs:
+            case = Case(self._scratch.beside(dossier, case.org, case.ids, case.numbers, case.references), self._stores)
+        return judge(case, self._at)
+
+    def takes(self, verdict: Verdict) -> bool:
+        return self.scope.takes(verdict.org, verdict.store, verdict.day)
+
+    def claim(self, verdict: Verdict) -> None:
+        """Its invoices are explained, whether the order is in the scope or not."""
+        self._scratch.claim(verdict.org, verdict.claims)
+
+    def strays(self) -> Iterator[tuple[Finding, Invoice]]:
+        """When all orders are judged: living invoices that none explains, under a store's prefix, or like one of
+        ours."""
+        self._scratch.index_twins()
+        for org in self.scope.orgs:
+            prefixes = {s.prefix.casefold(): name for name, s in self._stores.items() if s.org == org and s.prefix}
+            for invoice in self._scratch.unclaimed(org):
+                finding = self._stray(invoice, prefixes)
+                if finding is not None and self.scope.takes(org, finding.store, invoice.date):
+                    yield finding, invoice
+
+    def _stray(self, invoice: Invoice, prefixes: Mapping[str, str]) -> Finding | None:
+        shown = (
+            f"{invoice.number or 'an invoice without a number'} ({invoice.status}, {invoice.total} {invoice.currency})"
+        )
+        store = _store(invoice, prefixes)
+        if store:
+            text = f"{shown} bears the prefix of {store}, and k2x has posted no such invoice"
+            return Finding("foreign_invoice", invoice.org, store, "", invoice.number, text, invoice.date)
+        twin = next(iter(self._scratch.twins(invoice)), None)
+        if twin is None:
+            return None
+        text = f"{shown} has contact, date and total of {twin.number}, and k2x has not posted it"
+        place = (invoice.org, _store(twin, prefixes), self._scratch.order_of(twin))
+        return Finding("possible_double", *place, invoice.number, text, invoice.date)
+
+
+def _store(invoice: Invoice, prefixes: Mapping[str, str]) -> str:
+    fitting = [prefix for prefix in prefixes if invoice.number.casefold().startswith(prefix)]
+    return prefixes[max(fitting, key=len)] if fitting else ""

@@ -1,0 +1,131 @@
+"""Xero's own documents as plain data, read from its JSON. Pure; shares nothing with the sink's way of reading."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from k2x.audit.facts import AccountSum, account_sums
+
+GONE = frozenset({"VOIDED", "DELETED"})
+_MOMENT = re.compile(r"^/Date\((-?\d+)(?:[+-]\d{4})?\)/$")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Payment:
+    """A payment on an invoice. `account` and `account_id` are empty where only the invoice has shown it."""
+
+    org: str
+    id: str
+    invoice_id: str
+    reference: str
+    amount: Decimal
+    status: str = "AUTHORISED"
+    account: str = ""
+    account_id: str = ""
+    updated_at: datetime | None = None
+
+    @property
+    def living(self) -> bool:
+        return self.status not in GONE
+
+    @property
+    def marker(self) -> str:
+        """What k2x finds its payments by: the first token of the reference (BOOKKEEPING §6)."""
+        return self.reference.split(" ", 1)[0]
+
+
+@dataclass(frozen=True)
+class Invoice:
+    """A sales invoice as Xero holds it. `payments`: the living ones; `sums` are empty where no lines were shown."""
+
+    org: str
+    id: str
+    number: str
+    reference: str
+    status: str
+    currency: str
+    total: Decimal
+    total_tax: Decimal
+    amount_due: Decimal
+    contact_id: str
+    date: date | None
+    payments: tuple[Payment, ...] = ()
+    credited: Decimal = Decimal(0)
+    sums: tuple[AccountSum, ...] = ()
+    updated_at: datetime | None = None
+
+    @property
+    def living(self) -> bool:
+        return self.status not in GONE
+
+    @property
+    def paid(self) -> Decimal:
+        return sum((payment.amount for payment in self.payments), Decimal(0))
+
+
+def invoice(org: str, row: Mapping[str, Any]) -> Invoice:
+    """An element of GET Invoices, or of the sandbox's export. Numbers must be Decimal or int."""
+    own = str(row["InvoiceID"])
+    return Invoice(
+        org=org,
+        id=own,
+        number=str(row.get("InvoiceNumber") or ""),
+        reference=str(row.get("Reference") or ""),
+        status=str(row["Status"]),
+        currency=str(row.get("CurrencyCode") or ""),
+        total=_amount(row.get("Total")),
+        total_tax=_amount(row.get("TotalTax")),
+        amount_due=_amount(row.get("AmountDue")),
+        contact_id=str((row.get("Contact") or {}).get("ContactID") or ""),
+        date=day(row),
+        payments=tuple(
+            one for p in row.get("Payments") or () if (one := payment(org, {**p, "Invoice": {"InvoiceID": own}})).living
+        ),
+        credited=_amount(row.get("AmountCredited")),
+        sums=account_sums(
+            (str(x.get("AccountCode") or ""), str(x.get("TaxType") or ""), _amount(x.get("LineAmount")))
+            for x in row.get("LineItems") or ()
+        ),
+        updated_at=moment(row.get("UpdatedDateUTC")),
+    )
+
+
+def payment(org: str, row: Mapping[str, Any]) -> Payment:
+    """An element of GET Payments, or of an invoice's Payments."""
+    account = row.get("Account") or {}
+    return Payment(
+        org=org,
+        id=str(row["PaymentID"]),
+        invoice_id=str((row.get("Invoice") or {}).get("InvoiceID") or ""),
+        reference=str(row.get("Reference") or ""),
+        amount=_amount(row.get("Amount")),
+        status=str(row.get("Status") or "AUTHORISED"),
+        account=str(account.get("Code") or ""),
+        account_id=str(account.get("AccountID") or ""),
+        updated_at=moment(row.get("UpdatedDateUTC")),
+    )
+
+
+def moment(text: Any) -> datetime | None:
+    """/Date(1789344000000+0000)/: the offset only says how it was shown, the number is UTC."""
+    match = _MOMENT.match(str(text or ""))
+    return _EPOCH + timedelta(milliseconds=int(match[1])) if match else None
+
+
+def day(row: Mapping[str, Any]) -> date | None:
+    """A document's date: DateString, else Date."""
+    shown = str(row.get("DateString") or "")[:10]
+    if shown:
+        return date.fromisoformat(shown)
+    at = moment(row.get("Date"))
+    return at.date() if at is not None else None
+
+
+def _amount(value: Any) -> Decimal:
+    return Decimal(str(value)) if value is not None else Decimal(0)

@@ -1,0 +1,97 @@
+"""What can be wrong between topics, ledger and Xero: the table of codes, each with its kind and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+# In the order they are printed: money that is missing comes first.
+KINDS = ("lost", "doubled", "drifted", "unmatched", "stuck")
+
+_AGAIN = "send the order again (save it in Kentico, or replay it): nothing is posted twice."
+_MEANT = "unless a bookkeeper meant it."
+
+# code → (kind, what to do next). {trace}: the command that tells the order's story.
+CODES: dict[str, tuple[str, str]] = {
+    # came in, and is nowhere
+    "no_trace": ("lost", "See {trace}, then " + _AGAIN),
+    "not_read": ("lost", "Start the workers (`k2x run streams`, or `k2x up`): it goes on from there."),
+    "no_outcome": ("lost", "See {trace}, report it, and " + _AGAIN),
+    "version_lost": ("lost", "See {trace}, then " + _AGAIN),
+    "hint_not_read": ("lost", "Start the reader (`k2x run reader`, or `k2x up`): it goes on from there."),
+    "hint_without_order": ("lost", "Look whether the order exists in Kentico, then " + _AGAIN),
+    # there more than once
+    "duplicate_invoice": ("doubled", "Void the copy in Xero; the order's own invoice is the one that k2x has posted."),
+    "payment_doubled": ("doubled", "Delete the second payment in Xero."),
+    "overpaid": ("doubled", "Delete the payment that is too much in Xero."),
+    # in Xero otherwise than it was posted
+    "voided": ("drifted", "If the money was kept, enter the invoice in Xero again, under a number of its own."),
+    "renumbered": ("drifted", "Give the invoice its number back: with a lost ledger the order would be posted again."),
+    "amount": ("drifted", "Put the amount back in Xero, and use a credit note for what is to change."),
+    "accounts": ("drifted", f"Put the accounts back in Xero, {_MEANT}"),
+    "date": ("drifted", f"Put the date back in Xero, {_MEANT}"),
+    "contact": ("drifted", "Give the invoice its contact back, unless the two contacts were merged."),
+    "reference": ("drifted", "Put the reference back: an order's copies are found by it."),
+    "credited": ("drifted", "Take the credit off in Xero, unless the customer was given the money back."),
+    "payment_deleted": ("drifted", "Enter the payment in Xero again, with the same reference, unless it was returned."),
+    "payment_amount": ("drifted", "Delete the payment in Xero and enter it as it was."),
+    "payment_account": ("drifted", "Delete the payment in Xero and enter it on the account that took the money."),
+    "payment_foreign": ("drifted", "Delete it in Xero, unless it stands for one that k2x has posted."),
+    "not_paid": ("drifted", "See {trace}, and enter what is missing in Xero."),
+    "posted_otherwise": ("drifted", "See {trace} and report it: what was posted is not what Kentico said."),
+    # one side has it, the other has not
+    "foreign_invoice": (
+        "unmatched",
+        "Void it in Xero if it is a copy; else give it a number without a store's prefix.",
+    ),
+    "possible_double": ("unmatched", "Compare both in Xero, and void the copy if it is one."),
+    "document_missing": ("unmatched", "Look whether the organisation or its tenant was changed in k2x.yaml."),
+    "ledger_missing": (
+        "unmatched",
+        "Nothing is lost, but a replay would ask Xero first: see {trace} for who took it out.",
+    ),
+    "source_missing": ("unmatched", "Look whether the source topic was deleted, or expires: `k2x topics describe`."),
+    "payment_elsewhere": ("unmatched", "Correct the payment in Xero: its reference names another invoice."),
+    # begun, and nobody goes on with it
+    "intention_open": ("stuck", "Look whether the sink runs (`k2x run sink`): it asks Xero, and goes on by itself."),
+    "waiting_overdue": ("stuck", "Start the sink (`k2x run sink`, or `k2x up`): it goes on by itself."),
+    "not_taken": ("stuck", "Start the sink (`k2x run sink`, or `k2x up`); if it runs, its log says why it is refused."),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is off, in one sentence, with its place. `order`: instance|OrderID, empty where none is known."""
+
+    code: str
+    org: str
+    store: str
+    order: str
+    number: str
+    text: str
+    day: date | None = None
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS."""
+        return CODES[self.code][0]
+
+    @property
+    def next(self) -> str:
+        """What to do."""
+        place = self.store if self.store.partition("/")[2] else self.order.partition("|")[0]
+        return CODES[self.code][1].format(trace=f"`k2x trace {place}/{self.order.partition('|')[2]}`")
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "code": self.code,
+            "org": self.org or None,
+            "store": self.store or None,
+            "order": self.order or None,
+            "invoice": self.number or None,
+            "day": self.day.isoformat() if self.day else None,
+            "found": self.text,
+            "next": self.next,
+        }

@@ -1,0 +1,139 @@
+"""A reconciliation in words and as tables: for a person, for scripts, for a spreadsheet. Pure."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from datetime import date
+from typing import IO, Any
+
+from k2x.audit.finding import KINDS, Finding
+from k2x.audit.reconcile import Outcome
+from k2x.audit.summary import COLUMNS, Tally
+from k2x.in_words import moment
+
+_SHOWN = 50  # findings of a kind; all of them are in the JSON and the CSV
+_DAYS = 62  # rows; of more days only those are shown that are off
+_HEADS = {"dead_lettered": "dead letters", "in_flight": "in flight"}
+_FINDING = ("kind", "code", "org", "store", "order", "invoice", "day", "found", "next")
+
+
+def page(outcome: Outcome) -> str:
+    """Everything a person needs: counts, money, findings, and what could not be done."""
+    total = outcome.summary.total
+    calls = ", ".join(f"{org} {count}" for org, count in sorted(outcome.calls.items())) or "none"
+    parts = [
+        f"As of {moment(outcome.at)}. Kafka: {outcome.records:,} records. Calls to Xero: {calls}.",
+        "\n".join(_table(_counts(outcome))),
+        "\n".join(_table(_money(outcome))),
+        *_findings(outcome),
+        *(f"NOT DONE  {text}" for text in outcome.not_done.values()),
+        _ending(outcome, total),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _counts(outcome: Outcome) -> list[tuple[str, ...]]:
+    days = list(outcome.summary.days())
+    shown = days if len(days) <= _DAYS else [(place, tally) for place, tally in days if tally.off]
+    rows = [("organisation", "store", "day", *(_HEADS.get(name, name) for name in COLUMNS))]
+    rows += [(org or "-", store or "-", _day(day), *_cells(tally)) for (org, store, day), tally in shown]
+    if len(shown) < len(days):
+        rows += [(org or "-", store or "-", "all days", *_cells(t)) for (org, store), t in outcome.summary.stores()]
+    return [*rows, ("all", "", "", *_cells(outcome.summary.total))]
+
+
+def _cells(tally: Tally) -> tuple[str, ...]:
+    return tuple(str(tally.counts[name]) for name in COLUMNS)
+
+
+def _money(outcome: Outcome) -> list[tuple[str, ...]]:
+    rows = [
+        (org or "-", store or "-", currency, f"{kentico:,.2f}", f"{xero:,.2f}", f"{xero - kentico:,.2f}")
+        for (org, store), tally in outcome.summary.stores()
+        for currency, kentico, xero in tally.money
+    ]
+    return [("organisation", "store", "currency", "Kentico", "Xero", "difference"), *rows] if rows else []
+
+
+def _findings(outcome: Outcome) -> Iterator[str]:
+    total = outcome.summary.total
+    for kind in KINDS:
+        lines, count = [], 0
+        for finding in outcome.findings(kind):
+            count += 1
+            if count <= _SHOWN:
+                lines += _lines(finding)
+        if count > _SHOWN:
+            lines.append(f"  … and {count - _SHOWN:,} more: --csv or --json has all of them.")
+        if lines:
+            orders = total.counts[kind]
+            yield "\n".join(
+                [f"{kind.upper()}: {count:,} finding{'s' if count > 1 else ''}, {orders:,} affected", *lines]
+            )
+
+
+def _lines(finding: Finding) -> list[str]:
+    place = "  ".join(part for part in (finding.org, finding.store, finding.order, finding.number) if part)
+    return [f"  {finding.code}  {place}", f"      {finding.text}", f"      → {finding.next}"]
+
+
+def _ending(outcome: Outcome, total: Tally) -> str:
+    if outcome.not_done:
+        return f"Not all could be reconciled: {', '.join(sorted(outcome.not_done))}."
+    if outcome.clean:
+        moving = f" {total.counts['in_flight']} on their way." if total.counts["in_flight"] else ""
+        return f"The books agree: {total.counts['orders']:,} orders, nothing is off.{moving}"
+    return "The books do not agree: " + ", ".join(f"{total.counts[k]} {k}" for k in KINDS if total.counts[k]) + "."
+
+
+def _table(rows: list[tuple[str, ...]]) -> list[str]:
+    """Text to the left, numbers to the right."""
+    if not rows:
+        return []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(_cell(row[i], widths[i], rows[1:], i) for i in range(len(row))).rstrip() for row in rows]
+
+
+def _cell(text: str, width: int, rows: list[tuple[str, ...]], column: int) -> str:
+    numbers = any(row[column][-1:].isdigit() and row[column][:1] in "-0123456789" for row in rows)
+    return text.rjust(width) if numbers and not any("/" in row[column] for row in rows) else text.ljust(width)
+
+
+def _day(day: date | None) -> str:
+    return day.isoformat() if day is not None else "-"
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """One object: totals at its top, then days and findings."""
+    total = outcome.summary.total
+    return {
+        "clean": outcome.clean and not outcome.not_done,
+        "at": outcome.at.isoformat(),
+        **total.as_json(),
+        "xero_calls": dict(sorted(outcome.calls.items())),
+        "not_done": outcome.not_done,
+        "days": [
+            {"org": org or None, "store": store or None, "day": day.isoformat() if day else None, **tally.as_json()}
+            for (org, store, day), tally in outcome.summary.days()
+        ],
+        "findings": [finding.as_json() for finding in outcome.findings()],
+    }
+
+
+def write_findings(outcome: Outcome, file: IO[str]) -> None:
+    """One row a finding."""
+    writer = csv.DictWriter(file, _FINDING)
+    writer.writeheader()
+    writer.writerows(finding.as_json() for finding in outcome.findings())
+
+
+def write_days(outcome: Outcome, file: IO[str]) -> None:
+    """One row for each organisation, store, day and currency; the counts stand in the first row of a day."""
+    writer = csv.writer(file)
+    writer.writerow(("org", "store", "day", *COLUMNS, "currency", "kentico", "xero"))
+    for (org, store, day), tally in outcome.summary.days():
+        for number, (currency, kentico, xero) in enumerate(tally.money or [("", 0, 0)]):
+            counts = _cells(tally) if number == 0 else tuple("" for _ in COLUMNS)
+            money = (currency, f"{kentico:.2f}", f"{xero:.2f}") if currency else ("", "", "")
+            writer.writerow((org, store, day.isoformat() if day else "", *counts, *money))

@@ -1,0 +1,226 @@
+"""The course of a reconciliation: topics, Xero, topics again, judgement. Moves no offset and writes nothing anywhere.
+
+Guarantee: a shop that trades meanwhile causes no finding. What everybody had committed is read before the topics, the
+ledger before Xero, and the topics once more after it: an order that was written about in between is on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from k2x.audit.case import LONG_AGO, Case, Store
+from k2x.audit.court import Court, Scope
+from k2x.audit.documents import Invoice
+from k2x.audit.finding import Finding
+from k2x.audit.judge import Standpoint, Verdict
+from k2x.audit.log import Places, read_to_end
+from k2x.audit.progress import Groups, Progress, progress
+from k2x.audit.records import FactReader, topics_of
+from k2x.audit.scratch import Dossier, Scratch, scratch
+from k2x.audit.summary import Summary
+from k2x.audit.xero import XeroBooks
+from k2x.errors import K2xError
+from schemas.codec import Codec
+
+_SAY_EVERY = 20_000  # records
+_LOOK_UP = 2000  # invoices that a list does not show are asked for by id: 50 calls at most
+_GROUPS = Groups()
+_MISSING = frozenset({"document_missing"})
+
+
+@dataclass(frozen=True)
+class Patience:
+    """See Standpoint."""
+
+    grace: timedelta
+    lapse: timedelta
+    silence: timedelta
+
+
+@dataclass
+class Outcome:
+    """What was found. `findings` are in the scratch; `close` lets it go."""
+
+    summary: Summary
+    scratch: Scratch
+    at: datetime
+    calls: dict[str, int] = field(default_factory=dict)
+    not_done: dict[str, str] = field(default_factory=dict)
+    records: int = 0
+
+    @property
+    def clean(self) -> bool:
+        return not self.summary.total.off
+
+    def findings(self, kind: str | None = None) -> Iterator[Finding]:
+        yield from self.scratch.findings(kind)
+
+    def close(self) -> None:
+        self.scratch.close()
+
+
+class Reconciliation:
+    """One run. `books(org)` opens an organisation's documents; what it raises is that organisation's `not_done`."""
+
+    def __init__(
+        self,
+        kafka: Mapping[str, Any],
+        codec: Codec,
+        stores: Mapping[str, Store],
+        books: Callable[[str], XeroBooks],
+        patience: Patience,
+        clock: Callable[[], datetime],
+        *,
+        groups: Groups = _GROUPS,
+        directory: Path | None = None,
+        say: Callable[[str], None] = lambda _: None,
+        unreadable: tuple[type[Exception], ...] = (K2xError,),
+    ) -> None:
+        self._kafka, self._stores, self._books = kafka, stores, books
+        self._codec, self._patience, self._clock, self._groups = codec, patience, clock, groups
+        self._directory, self._say, self._unreadable = directory, say, unreadable
+
+    def run(self, scope: Scope) -> Outcome:
+        """The whole of it. K2xError when Kafka cannot be read; Xero's troubles are in `not_done`, by organisation."""
+        orgs = sorted({store.org for store in self._stores.values()})
+        outcome = Outcome(Summary(), scratch(self._directory), self._clock())
+        try:
+            stood = progress(self._kafka, self._groups, orgs)
+            reader, places = FactReader(self._codec, orgs), Places()
+            self._gather(reader, places, orgs, outcome, late=False)
+            now = self._clock()
+            for org in scope.orgs:
+                self._read_xero(org, scope, outcome)
+            self._gather(reader, places, orgs, outcome, late=True)
+            done = replace(scope, orgs=tuple(org for org in scope.orgs if org not in outcome.not_done))
+            court = Court(outcome.scratch, self._stores, self._standpoint(now, stood, reader), done)
+            self._judge(court, outcome)
+        except BaseException:
+            outcome.close()
+            raise
+        return outcome
+
+    def _standpoint(self, now: datetime, stood: Progress, reader: FactReader) -> Standpoint:
+        return Standpoint(
+            now,
+            self._patience.grace,
+            self._patience.lapse,
+            self._patience.silence,
+            read=stood.read,
+            hinted=stood.hinted,
+            taken=stood.taken,
+            lanes=reader.lanes,
+            workers_at=reader.workers_at or LONG_AGO,
+            reader_at=reader.reader_at or LONG_AGO,
+        )
+
+    def _gather(self, reader: FactReader, places: Places, orgs: Sequence[str], outcome: Outcome, *, late: bool) -> None:
+        for message in read_to_end(self._kafka, topics_of(orgs), places=places):
+            outcome.records += 1
+            if outcome.records % _SAY_EVERY == 0:
+                self._say(f"topics: {outcome.records:,} records")
+            fact = reader.fact(message)
+            if fact is not None:
+                outcome.scratch.add(fact, late=late)
+
+    # -- judgement ----------------------------------------------------------------------------------------------
+
+    def _judge(self, court: Court, outcome: Outcome) -> None:
+        missing: dict[str, list[Dossier]] = {}
+        for count, dossier in enumerate(court.dossiers(), 1):
+            if count % _SAY_EVERY == 0:
+                self._say(f"judged {count:,} orders")
+            verdict = court.judge(dossier)
+            if verdict is None:
+                continue
+            again = missing.setdefault(verdict.org, [])
+            if len(again) < _LOOK_UP and court.takes(verdict) and any(f.code in _MISSING for f in verdict.findings):
+                again.append(dossier)
+            else:
+                self._keep(court, verdict, outcome)
+        for org, dossiers in missing.items():
+            if dossiers:
+                self._ask_again(org, [Case(dossier, self._stores) for dossier in dossiers], outcome)
+            for dossier in dossiers:
+                verdict = court.judge(dossier)
+                if verdict is not None:
+                    self._keep(court, verdict, outcome)
+        for finding, invoice in court.strays():
+            outcome.summary.stray(finding, invoice.currency, invoice.total)
+            outcome.scratch.add_findings([finding])
+
+    @staticmethod
+    def _keep(court: Court, verdict: Verdict, outcome: Outcome) -> None:
+        court.claim(verdict)
+        if court.takes(verdict):
+            outcome.summary.order(verdict)
+            outcome.scratch.add_findings(verdict.findings)
+
+    # -- Xero ---------------------------------------------------------------------------------------------------
+
+    def _read_xero(self, org: str, scope: Scope, outcome: Outcome) -> None:
+        books: XeroBooks | None = None
+        try:
+            books = self._books(org)
+            if scope.order is not None:
+                self._read_one(books, scope.order, outcome.scratch)
+            else:
+                self._read_all(books, scope, outcome.scratch)
+        except self._unreadable as error:
+            outcome.not_done[org] = str(error)
+        finally:
+            if books is not None:
+                outcome.calls[org] = outcome.calls.get(org, 0) + books.calls
+                books.close()
+
+    def _read_all(self, books: XeroBooks, scope: Scope, into: Scratch) -> None:
+        count = 0
+        for invoices in books.invoices(scope.since, scope.until):
+            into.add_invoices(invoices)
+            count += len(invoices)
+            self._say(f"Xero {books.address.org}: {count:,} invoices")
+        count = 0
+        for payments in books.payments(scope.since):
+            into.add_payments(payments)
+            count += len(payments)
+            self._say(f"Xero {books.address.org}: {count:,} payments")
+
+    def _read_one(self, books: XeroBooks, order: str, into: Scratch) -> None:
+        for dossier in into.dossiers(order):
+            case, org = Case(dossier, self._stores), books.address.org
+            if case.org != org:
+                continue
+            found: list[Invoice] = []
+            for some in (*books.invoices_by_id(case.ids), *books.invoices_by_number(case.numbers)):
+                found += some
+            for reference in case.references:
+                found += books.invoices_by_reference(reference)
+            into.add_invoices(found)
+            for payments in books.payments_of(invoice.id for invoice in found):
+                into.add_payments(payments)
+
+    def _ask_again(self, org: str, cases: Sequence[Case], outcome: Outcome) -> None:
+        """Invoices that the list did not show: dated out of the range by hand, or really gone."""
+        books: XeroBooks | None = None
+        try:
+            books = self._books(org)
+            found: list[Invoice] = []
+            for some in books.invoices_by_id(own for case in cases for own in case.ids):
+                found += some
+            known = {invoice.id.casefold() for invoice in found}
+            gone = [case for case in cases if not {own.casefold() for own in case.ids} & known]
+            for some in books.invoices_by_number(number for case in gone for number in case.numbers):
+                found += some
+            outcome.scratch.add_invoices(found)
+            for payments in books.payments_of(invoice.id for invoice in found):
+                outcome.scratch.add_payments(payments)
+        except self._unreadable as error:
+            outcome.not_done[org] = str(error)
+        finally:
+            if books is not None:
+                outcome.calls[org] = outcome.calls.get(org, 0) + books.calls
+                books.close()
