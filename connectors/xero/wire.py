@@ -20,6 +20,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from xero_python.api_client.oauth2 import OAuth2Token
 from xero_python.rest import RESTClientObject
 
+from connectors.xero.crash import crash_point
+
 # A socket idle for longer may be shut by the other side just as we write, which would cost a doubt and a read-back.
 _IDLE = 15.0
 
@@ -35,12 +37,15 @@ class Expired(Exception):
 class Exchange:
     """One request under way, known to the thread that makes it and to the watchdog."""
 
-    def __init__(self, bearer: str, ends: float, send_by: float, connect: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, bearer: str, ends: float, send_by: float, connect: float, clock: Callable[[], float], writes: str
+    ) -> None:
         self.bearer = bearer
         self.ends = ends
         self.send_by = send_by
         self.connect = connect
         self.clock = clock
+        self.writes = writes  # what it writes, as in Call.purpose; "" for a read
         self.sent = False  # true from just before the first byte
         self.expired = False  # true once the watchdog has shut the socket
         self._sock: Any = None  # the socket itself: a connection forgets it as soon as it reads "Connection: close"
@@ -77,10 +82,10 @@ _current = threading.local()
 
 @contextlib.contextmanager
 def exchange(
-    bearer: str, ends: float, send_by: float, connect: float, clock: Callable[[], float]
+    bearer: str, ends: float, send_by: float, connect: float, clock: Callable[[], float], writes: str = ""
 ) -> Iterator[Exchange]:
     """Make an Exchange the one that this thread's requests belong to, under a watchdog, until the block ends."""
-    ex = Exchange(bearer, ends, send_by, connect, clock)
+    ex = Exchange(bearer, ends, send_by, connect, clock, writes)
     watchdog = threading.Timer(max(0.0, ends - clock()), ex.shut)
     watchdog.daemon = True
     watchdog.start()
@@ -110,6 +115,8 @@ class _Watched:
         if connection.sock is None:
             connection.connect()  # here, so that a failure to connect is known to have sent nothing
         _current.exchange.begin(self)
+        if _current.exchange.writes:
+            crash_point("at_socket", _current.exchange.writes)
         cast(Any, super()).request(*args, **kwargs)
 
 
