@@ -222,6 +222,7 @@ class Sandbox:
                 headers["X-MinLimit-Remaining" if fault.problem == "minute" else "X-DayLimit-Remaining"] = "0"
             return respond(Answer(429, b"", ""), headers)
         if fault and kind == "stall_before":
+            await request.read()  # Xero has it whole: it is carried out even if its sender is gone by then
             await asyncio.sleep(fault.seconds)
         if kind == "500_before" and not request.path.startswith(PREFIX):
             return web.Response(status=500, body=orjson.dumps(ServerError), content_type="application/json")
