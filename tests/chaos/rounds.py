@@ -20,6 +20,7 @@ from tests.chaos.world import NAMES, SINKS, WORKERS, ChaosWorld, dice, until
 
 # A bound, not a measure: a loaded machine may be slow, but trade that has not come back by then has not recovered.
 _RECOVERY_S = 300.0
+_DEAD_FIRST_S = 8.0  # killed sinks have to start anew before they can take over
 
 
 @dataclass
@@ -161,12 +162,13 @@ async def _outlived(arena: Arena, pid: int) -> Sequence[float]:
 async def late_commit(arena: Arena, random: Random, nth: int) -> Sequence[float]:
     """Xero carries a call out long after its deadline, when its sender is dead and others have posted its orders."""
     path = ("Payments", "Invoices")[nth % 2]
-    await arena.world.stall_next(path, arena.world.tempo.freeze)
+    late = arena.world.tempo.freeze + _DEAD_FIRST_S
+    await arena.world.stall_next(path, late)
     since = datetime.now(UTC)
     await asyncio.gather(*(arena.world.kill(name) for name in SINKS))
     back = await arena.recovered(since)
-    await asyncio.sleep(max(0.0, arena.world.tempo.freeze + 1.0 - (datetime.now(UTC) - since).total_seconds()))
-    found = late_calls(arena.world.directory, since.timestamp(), since.timestamp() + arena.world.tempo.freeze - 1.0)
+    await asyncio.sleep(max(0.0, late + 2.0 - (datetime.now(UTC) - since).total_seconds()))
+    found = late_calls(arena.world.directory, since.timestamp(), since.timestamp() + late - 1.0)
     arena.late += found
     arena.notes += [str(call) for call in found] or ["the stalled call came to nothing"]
     return [back]

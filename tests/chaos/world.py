@@ -47,8 +47,8 @@ class Tempo:
 
     @property
     def freeze(self) -> float:
-        """Longer than any wait that would save a frozen process' successor from its late call."""
-        return self.session + self.lapse + self.deadline + 2.0
+        """Longer than every wait of a frozen process' successor: by then it has taken over and posted."""
+        return self.session + self.lapse + self.deadline + 10.0
 
 
 class ChaosWorld(World):
