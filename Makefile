@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test lint test-registry bench clean
+.PHONY: run test lint test-registry bench chaos clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run ## the demo: embedded Kafka, both sandboxes, all processes. ARGS="--once --orders 300"
@@ -27,6 +27,9 @@ bench: $(VENV)/.dev ## prints a table, appends to tests/bench/results.csv
 lock: ## pins every dependency anew
 	$(BIN)/pip-compile -q --upgrade --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras -o requirements.lock pyproject.toml
 	$(BIN)/pip-compile -q --upgrade --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+chaos: $(VENV)/.dev ## kills every part of a running k2x and counts every order. ARGS=--short, ARGS="--orders 3000 --seed 7"
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 clean: ## drops the environment and all data of the embedded Kafka and the demo
 	rm -rf $(VENV) .k2x

@@ -66,6 +66,9 @@ class Kafka(_Part):
         None, ge=1024, le=65535, description="of the embedded Kafka; empty: a free one, remembered"
     )
     heap_mb: int = Field(512, ge=256, description="of the embedded Kafka")
+    session_timeout_s: float = Field(
+        10.0, gt=1, description="a dead reader, streams or write-back process keeps its partitions so long"
+    )
     security: KafkaSecurity = KafkaSecurity()
 
 
@@ -90,6 +93,7 @@ class Budget(_Part):
     day: int = Field(5000, ge=1, description="1,000 on Starter; the header corrects it")
     concurrent: int = Field(5, ge=1, le=5)
     day_reserve: int = Field(100, ge=0, description="kept for read-backs and tools")
+    jitter_s: float = Field(1.0, ge=0, description="by which the way to Xero may differ between two calls")
     speed: float = Field(1.0, gt=0, description="sandbox only: its clock and ours run this much faster")
 
 

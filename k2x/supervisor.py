@@ -62,6 +62,15 @@ class Supervisor:
         child.watcher = asyncio.create_task(self._watch(child), name=f"watch-{name}")
         return child
 
+    async def retire(self, name: str) -> None:
+        """Stop one child for good, as `stop` does."""
+        child = self.children.pop(name)
+        if child.watcher is not None:
+            child.watcher.cancel()
+        if child.process is not None and child.process.returncode is None:
+            _signal(child, signal.SIGTERM)
+            await self._end(child)
+
     async def stop(self) -> None:
         """Terminate every child, kill what is left after the grace, wait for all."""
         self._stopping = True

@@ -33,11 +33,17 @@ def receiver(settings: Settings, env: Mapping[str, str] = os.environ) -> Receive
 
 
 def reader(settings: Settings, env: Mapping[str, str] = os.environ) -> ReaderSettings:
-    return ReaderSettings(instances=instances(settings, env), debounce_s=settings.debounce_s)
+    return ReaderSettings(
+        instances=instances(settings, env),
+        debounce_s=settings.debounce_s,
+        session_timeout_s=settings.kafka.session_timeout_s,
+    )
 
 
 def writeback(settings: Settings, enabled: bool, env: Mapping[str, str] = os.environ) -> WritebackSettings:
-    return WritebackSettings(instances=instances(settings, env), enabled=enabled)
+    return WritebackSettings(
+        instances=instances(settings, env), enabled=enabled, session_timeout_s=settings.kafka.session_timeout_s
+    )
 
 
 def streams(settings: Settings, kafka: Mapping[str, Any], worker: str) -> StreamsSettings:
@@ -48,6 +54,8 @@ def streams(settings: Settings, kafka: Mapping[str, Any], worker: str) -> Stream
         data_dir=settings.data_dir / "streams" / worker,
         worker=worker,
         replays=True,
+        session_timeout_s=settings.kafka.session_timeout_s,
+        heartbeat_s=settings.kafka.session_timeout_s / 5,
         metrics_host=settings.ports.host,
         metrics_port=settings.ports.metrics.get("streams", 0),
     )
@@ -73,6 +81,7 @@ def limits(settings: Settings, org: str) -> Limits:
         day=budget.day,
         concurrent=budget.concurrent,
         day_reserve=budget.day_reserve,
+        jitter=budget.jitter_s,
         speed=budget.speed,
     )
 

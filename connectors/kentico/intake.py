@@ -24,8 +24,6 @@ _DEFAULTS: Mapping[str, Any] = {
     "enable.auto.commit": True,
     "auto.commit.interval.ms": 1000,
     "partition.assignment.strategy": "cooperative-sticky",
-    # A dead reader's partitions go to another within this time.
-    "session.timeout.ms": 10_000,
 }
 _POLL_S = 0.1
 _POLL_RECORDS = 500
@@ -54,9 +52,14 @@ class Intake:
         *,
         waiting: Callable[[], int],
         most: int,
+        session_timeout_s: float,
         on_revoked: Callable[[], None] = lambda: None,
     ) -> None:
-        self._consumer = Consumer({**_DEFAULTS, "group.id": group_id, **kafka})
+        session = {
+            "session.timeout.ms": int(session_timeout_s * 1000),
+            "heartbeat.interval.ms": int(session_timeout_s * 1000 / 5),
+        }
+        self._consumer = Consumer({**_DEFAULTS, **session, "group.id": group_id, **kafka})
         self._topic = topic
         self._take = take
         self._waiting = waiting

@@ -65,6 +65,7 @@ class Reader:
             self._take,
             waiting=lambda: sum(len(lane.waiting) for lane in self.lanes.values()),
             most=settings.pending_max,
+            session_timeout_s=settings.session_timeout_s,
             on_revoked=self._drop_revoked,
         )
 

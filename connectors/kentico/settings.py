@@ -114,6 +114,7 @@ class ReaderSettings(_Process):
     """The process that turns hints into whole orders."""
 
     group_id: str = "k2x-reader"
+    session_timeout_s: float = Field(10.0, gt=1, description="a dead process keeps its partitions so long")
     debounce_s: float = Field(2.0, ge=0)
     batch: int = Field(100, ge=1, le=100)
     pending_max: int = Field(50_000, ge=100, description="orders waiting; above it the partitions are paused")
@@ -133,6 +134,7 @@ class WritebackSettings(_Process):
 
     group_id: str = "k2x-writeback"
     enabled: bool = False
+    session_timeout_s: float = Field(10.0, gt=1, description="a dead process keeps its partitions so long")
     # Kentico's save of an order is heavy (history, e-mails, search index): a few at a time are polite.
     concurrent: int = Field(4, ge=1, le=32)
     batch: int = Field(100, ge=1, le=1000)

@@ -215,6 +215,7 @@ class WriteBacks:
             self._take,
             waiting=lambda: sum(len(lane) for lane in self.lanes.values()),
             most=_MOST_WAITING,
+            session_timeout_s=settings.session_timeout_s,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

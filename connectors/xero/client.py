@@ -103,7 +103,8 @@ class XeroClient:
 
     def _send(self, call: Call, token: AccessToken, started: float, ends: float, send_by: float | None) -> Answer:
         limit = ends if send_by is None else min(ends, send_by)
-        with exchange(token.value, ends, limit, self.settings.connect_timeout, self._clock) as ex:
+        writes = call.purpose if call.writes else ""
+        with exchange(token.value, ends, limit, self.settings.connect_timeout, self._clock, writes) as ex:
             try:
                 response = self._request(call)
                 headers = {name.lower(): value for name, value in response.headers.items()}

@@ -301,14 +301,14 @@ class LaneRunner:
         if self._closing.is_set():
             return
         if send.call.writes:
-            crash_point("before_send")
-            crash_point("after_send")
+            crash_point("before_send", send.call.purpose)
+            crash_point("after_send", send.call.purpose)
         try:
             answer = self._client.call(send.call, send_by=send.send_by, same_token=send.same_token)
         except Exception as error:  # noqa: BLE001 - the client promises not to raise; if it does, nobody knows what was sent
             self._inbox.put(_Lost(error))
             return
         if send.call.writes:
-            crash_point("after_answer")
+            crash_point("after_answer", send.call.purpose)
         self._metrics.answered(self.org, send.call, answer)
         self._inbox.put(Answered(send.call_id, answer))

@@ -1,7 +1,8 @@
 """Under xero-python: a transport that sends frozen bytes once, and that a watchdog can end at a fixed moment.
 
-Guarantees: no retries, no redirects, no re-serialising; the last look at the clock is just before the first byte goes
-to the socket; at the deadline the socket is shut, whatever it waits for (headers, a trickle of bytes, a full buffer).
+Guarantees: no retries, no redirects, no re-serialising; the clock is looked at just before the first byte goes to the
+socket, and again just before the body does, without which Xero does nothing; at the deadline the socket is shut,
+whatever it waits for (headers, a trickle of bytes, a full buffer).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from xero_python.api_client.oauth2 import OAuth2Token
 from xero_python.rest import RESTClientObject
 
+from connectors.xero.crash import crash_point
+
 # A socket idle for longer may be shut by the other side just as we write, which would cost a doubt and a read-back.
 _IDLE = 15.0
 
@@ -35,24 +38,31 @@ class Expired(Exception):
 class Exchange:
     """One request under way, known to the thread that makes it and to the watchdog."""
 
-    def __init__(self, bearer: str, ends: float, send_by: float, connect: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, bearer: str, ends: float, send_by: float, connect: float, clock: Callable[[], float], writes: str
+    ) -> None:
         self.bearer = bearer
         self.ends = ends
         self.send_by = send_by
         self.connect = connect
         self.clock = clock
+        self.writes = writes  # what it writes, as in Call.purpose; "" for a read
         self.sent = False  # true from just before the first byte
         self.expired = False  # true once the watchdog has shut the socket
         self._sock: Any = None  # the socket itself: a connection forgets it as soon as it reads "Connection: close"
         self._lock = threading.Lock()
 
-    def begin(self, connection: Any) -> None:
-        """Called with a live connection, just before the first byte."""
+    def look(self) -> None:
+        """At the clock: Expired or Late where nothing more may leave."""
         now = self.clock()
         if now >= self.ends:
             raise Expired("the deadline passed while connecting: nothing was sent")
         if now >= self.send_by:
             raise Late("too late to send under this intention: nothing was sent, renew it first")
+
+    def begin(self, connection: Any) -> None:
+        """Called with a live connection, just before the first byte."""
+        self.look()
         with self._lock:
             self._sock = connection.sock
             self.sent = True
@@ -77,10 +87,10 @@ _current = threading.local()
 
 @contextlib.contextmanager
 def exchange(
-    bearer: str, ends: float, send_by: float, connect: float, clock: Callable[[], float]
+    bearer: str, ends: float, send_by: float, connect: float, clock: Callable[[], float], writes: str = ""
 ) -> Iterator[Exchange]:
     """Make an Exchange the one that this thread's requests belong to, under a watchdog, until the block ends."""
-    ex = Exchange(bearer, ends, send_by, connect, clock)
+    ex = Exchange(bearer, ends, send_by, connect, clock, writes)
     watchdog = threading.Timer(max(0.0, ends - clock()), ex.shut)
     watchdog.daemon = True
     watchdog.start()
@@ -104,13 +114,23 @@ class _Watched:
     """Tells the exchange just before a request goes out. Mixed into urllib3's connections."""
 
     idle_since = 0.0
+    _body: Any = None
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         connection = cast(Any, self)
         if connection.sock is None:
             connection.connect()  # here, so that a failure to connect is known to have sent nothing
         _current.exchange.begin(self)
+        self._body = kwargs.get("body")
         cast(Any, super()).request(*args, **kwargs)
+
+    def send(self, data: Any) -> None:
+        """The headers, then the body: a process that was frozen in between sends half a request, which is none."""
+        if data is self._body:
+            _current.exchange.look()
+            if _current.exchange.writes:
+                crash_point("at_socket", _current.exchange.writes)
+        cast(Any, super()).send(data)
 
 
 class _Http(_Watched, HTTPConnection):

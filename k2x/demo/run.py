@@ -67,12 +67,17 @@ class Look:
 
     def open_keys(self, *, held: bool = True) -> set[str]:
         """Orders the shop has sent that have no end yet; with `held`, also later edits that await their letter."""
-        ended = {v.key for v in self.verdicts if v.state not in {"lost", "waiting", "parked"}}
+        ended = {v.key for v in self.verdicts if v.state not in {"lost", "waiting", "parked"} and not self._unpaid(v)}
         if not held:
             return set(self.expected) - ended
         answered = {v.key for v in self.verdicts if v.held or v.state == "dead_lettered"}
         edited = {key for key, kind in self.expected.items() if kind == "held_later"}
         return (set(self.expected) - ended) | (edited - answered)
+
+    def _unpaid(self, verdict: Verdict) -> bool:
+        """Its invoice is in Xero and its payments are still on the way."""
+        invoice = verdict.invoice
+        return invoice is not None and invoice.status != "PAID" and not self.facts.letters.get(verdict.key)
 
 
 async def run(plan: Plan, say: Callable[[str], None], show: Callable[[World, Look, str], Any]) -> bool:

@@ -13,7 +13,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,10 @@ EXTRA = {"xero": [], "kentico": ["--with", "seed2021"]}
 class World:
     """Everything the demo runs. Use `start`, then `stop`; the addresses are attributes in between."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, processes: Sequence[str] = PROCESSES) -> None:
+        """`processes`: each a kind of k2x.processes, or `kind-2` for another of the same kind."""
         self.directory = directory
+        self.processes = tuple(processes)
         self.supervisor = Supervisor()
         self.kafka_conf: dict[str, Any] = {}
         self.ports: dict[str, int] = {}
@@ -70,12 +72,13 @@ class World:
         self.broker = EmbeddedKafka(self.directory / "kafka", log=say)
         bootstrap = await asyncio.get_running_loop().run_in_executor(None, self.broker.start)
         # Only now: Kafka's lock keeps a second demo off this directory, and off the first one's addresses.
-        self.ports = _ports(self.directory / "ports.json")
+        names = ["xero", "kentico", "receiver", *(f"{name}-metrics" for name in self.processes)]
+        self.ports = _ports(self.directory / "ports.json", names)
         say("the Xero sandbox and the Kentico shop")
         await self._start_sandboxes()
         path = self.directory / "k2x.yaml"
-        written = deployment(bootstrap, self.ports, self.directory, speed=1.0)
-        path.write_text(yaml.safe_dump(written, sort_keys=False, allow_unicode=True), "utf-8")
+        written = yaml.safe_dump(self.configuration(bootstrap), sort_keys=False, allow_unicode=True)
+        path.write_text(written, "utf-8")
         self._settings = load(path)
         self.kafka_conf = librdkafka(self._settings, bootstrap) | QUIET
         say("topics and rules")
@@ -85,10 +88,28 @@ class World:
         )
         publish_rules(settings, self.kafka_conf, codec(settings), by="k2x demo")
         say("receiver, reader, streams, sink, write-back")
-        for name in PROCESSES:
-            command = [sys.executable, "-m", "k2x", "run", name, "--config", str(path)]
-            await self.supervisor.start(name, command, {}, self._log(name))
+        for name in self.processes:
+            await self.start_process(name)
         await self._ready()
+
+    def configuration(self, bootstrap: str) -> dict[str, Any]:
+        """What goes into k2x.yaml."""
+        return deployment(bootstrap, self.ports, self.directory, speed=1.0)
+
+    def environment(self, name: str) -> dict[str, str]:
+        """What a process is told besides: where several of a kind run, each has a metrics port of its own."""
+        kind, _, number = name.partition("-")
+        if not number:
+            return {}
+        return {"K2X_PORTS__METRICS": json.dumps({kind: self.ports.get(f"{name}-metrics", 0)})}
+
+    async def start_process(self, name: str) -> None:
+        """Run one process of k2x, and keep it running."""
+        config = str(self.directory / "k2x.yaml")
+        kind, _, number = name.partition("-")
+        command = [sys.executable, "-m", "k2x", "run", kind, "--config", config]
+        command += ["--worker", name] if number else []
+        await self.supervisor.start(name, command, self.environment(name), self._log(name))
 
     async def stop(self) -> None:
         """Stop children first, the broker last, so that each can commit what it has."""
@@ -139,7 +160,7 @@ class World:
         await self._answers(self.url("kentico") + "/_sandbox/info", "kentico")
 
     async def _ready(self) -> None:
-        waits = [self._answers(f"http://127.0.0.1:{self.ports[f'{n}-metrics']}/metrics", n) for n in PROCESSES]
+        waits = [self._answers(f"http://127.0.0.1:{self.ports[f'{n}-metrics']}/metrics", n) for n in self.processes]
         await asyncio.gather(self._answers(self.url("receiver") + "/healthz", "receiver"), *waits)
         await self._organisations_read()
 
@@ -195,9 +216,8 @@ def _ours(directory: Path) -> None:
         )
 
 
-def _ports(path: Path) -> dict[str, int]:
+def _ports(path: Path, names: Sequence[str]) -> dict[str, int]:
     """Free ports, kept between runs so that addresses a person has noted stay true while they are free."""
-    names = ["xero", "kentico", "receiver", *(f"{name}-metrics" for name in PROCESSES)]
     try:
         kept: dict[str, int] = json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, ValueError):  # a run that was killed while writing: new ports serve as well

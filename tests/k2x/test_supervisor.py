@@ -71,6 +71,22 @@ async def test_a_stubborn_child_is_killed_after_the_grace(tmp_path: Path, monkey
     assert not alive(child.process.pid)
 
 
+async def test_a_retired_child_ends_and_is_not_started_again(tmp_path: Path) -> None:
+    supervisor = Supervisor()
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    kept = await supervisor.start("kept", command, {}, tmp_path / "log")
+    child = await supervisor.start("third", command, {}, tmp_path / "log")
+    assert child.process is not None
+    assert kept.process is not None
+    await supervisor.retire("third")
+    assert child.process.returncode == -signal.SIGTERM
+    assert child.watcher is not None
+    await asyncio.wait([child.watcher])
+    assert child.restarts == 0
+    assert alive(kept.process.pid)
+    await supervisor.stop()
+
+
 async def test_a_child_does_not_outlive_a_parent_killed_by_9(tmp_path: Path) -> None:
     program = textwrap.dedent("""
         import asyncio, sys

@@ -125,6 +125,11 @@ class Meter:
         self.rolling = rolling
         self._windows.clear()
 
+    def recall(self, app: str, org: str, at: float) -> None:
+        """A call of before a restart, oldest first: Xero does not forget a minute because this process ended."""
+        for length, name in ((MINUTE, org), (MINUTE, ""), *(((DAY, org),) if self.rolling else ())):
+            self.window(app, name, length).take(at)
+
     def record(self, app: str, org: str) -> tuple[str, str, int, int]:
         """The day's count, which must survive a restart."""
         day = self.window(app, org, DAY)

@@ -28,7 +28,7 @@ from connectors.xero.sandbox.errors import SandboxError, SettingRefused
 from connectors.xero.sandbox.faults import Fault, Faults
 from connectors.xero.sandbox.idempotency import Answer, Keys
 from connectors.xero.sandbox.identity import App, Identity
-from connectors.xero.sandbox.limits import Limits, Meter
+from connectors.xero.sandbox.limits import DAY, MINUTE, Limits, Meter
 from connectors.xero.sandbox.pages import Pages
 from connectors.xero.sandbox.signin import SignIn
 from connectors.xero.sandbox.store import Batch, Store
@@ -124,6 +124,8 @@ class Sandbox:
             world.meter.restore(app, org, index, count)
         for order in store.state("settings") or []:
             self.admin.apply(order)
+        for app, org, at in store.calls_since(world.clock.time() - (DAY if world.meter.rolling else MINUTE)):
+            world.meter.recall(app, org, at)
 
     async def start(self) -> str:
         """Listen; the base URL, as http://127.0.0.1:PORT."""
@@ -220,6 +222,7 @@ class Sandbox:
                 headers["X-MinLimit-Remaining" if fault.problem == "minute" else "X-DayLimit-Remaining"] = "0"
             return respond(Answer(429, b"", ""), headers)
         if fault and kind == "stall_before":
+            await request.read()  # Xero has it whole: it is carried out even if its sender is gone by then
             await asyncio.sleep(fault.seconds)
         if kind == "500_before" and not request.path.startswith(PREFIX):
             return web.Response(status=500, body=orjson.dumps(ServerError), content_type="application/json")

@@ -144,6 +144,11 @@ class Store:
         sql = f"SELECT {','.join(names)} FROM requests WHERE seq>? AND (? IS NULL OR org=?) ORDER BY seq DESC LIMIT ?"  # noqa: S608
         return [dict(zip(names, row, strict=True)) for row in self.db.execute(sql, (after, org, org, limit))]
 
+    def calls_since(self, at: float) -> Iterator[tuple[str, str, float]]:
+        """(app, organisation, time) of the calls that limits have counted, oldest first."""
+        sql = "SELECT app, org, at FROM requests WHERE at > ? AND org <> '' AND status <> 429 ORDER BY at"
+        yield from self.db.execute(sql, (at,))
+
     def counts(self, org: str | None, after: int) -> list[dict[str, Any]]:
         """Calls by organisation, method, route, status and fault."""
         sql = (

@@ -238,6 +238,33 @@ def test_nothing_leaves_after_send_by(bench: Bench) -> None:
     assert bench.client.call(put(), send_by=time.monotonic() + 5).ok
 
 
+class Jumping:
+    """A clock that stands at 0 for so many looks, then at `then`: the process was frozen."""
+
+    def __init__(self, looks: int, then: float) -> None:
+        self.looks, self.then = looks, then
+
+    def __call__(self) -> float:
+        self.looks -= 1
+        return 0.0 if self.looks >= 0 else self.then
+
+
+@pytest.mark.parametrize(("send_by", "then"), [(3.0, 4.0), (None, 10.0)])
+def test_a_process_frozen_before_the_body_sends_no_whole_request(
+    bench: Bench, send_by: float | None, then: float
+) -> None:
+    """Frozen before each look at the clock in turn: Xero gets no request, half of one, or the whole in time."""
+    seen = set()
+    for looks in range(1, 8):
+        before = len(bench.server.requests)
+        bench.client._clock = Jumping(looks, then)
+        answer = bench.client.call(put(), send_by=send_by)
+        bench.client.close()  # the server has read to the end of what it was sent
+        whole = any(request.body == BODY for request in bench.server.requests[before:])
+        seen.add((answer.ok, answer.doubt, whole))
+    assert seen == {(False, None, False), (False, Doubt.TIMEOUT, False), (True, None, True)}
+
+
 @script(reply(401, b'{"Title":"Unauthorized","Status":401,"Detail":"TokenExpired"}'), OK)
 def test_a_401_renews_the_token_and_sends_once_more(bench: Bench) -> None:
     answer = bench.client.call(put())

@@ -147,6 +147,21 @@ async def test_a_lost_answer_says_nothing_about_the_books(xero: Caller, kind: st
     assert (await xero.admin("GET", "faults"))["faults"][0]["fired"] == 1
 
 
+async def test_a_stalled_call_is_carried_out_though_its_client_has_gone(xero: Caller) -> None:
+    body = {"Invoices": [invoice("W-1", await xero.contact())]}
+    await xero.admin("POST", "faults", {"kind": "stall_before", "method": "PUT", "path": "Invoices", "seconds": 0.6})
+    xero.session._timeout = aiohttp.ClientTimeout(total=0.2)
+    with pytest.raises(LOST):
+        await xero.api("PUT", "Invoices", body)
+    xero.session._timeout = aiohttp.ClientTimeout(total=10)
+    assert (await xero.admin("GET", "books/uk"))["invoices"] == []
+    for _ in range(100):
+        if (await xero.admin("GET", "books/uk"))["invoices"]:
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("the call was never carried out")
+
+
 @pytest.mark.parametrize(
     ("kind", "status", "committed", "kept"),
     [

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from connectors.xero.sandbox import Sandbox, SandboxSettings, default_organisations, organisation_from
+from connectors.xero.sandbox import Limits, Sandbox, SandboxSettings, default_organisations, organisation_from
 from connectors.xero.sandbox.errors import SettingRefused, StateUnreadable
 from tests.connectors.xero.sandbox.conftest import ROOMY, Caller, frozen, invoice, payment
 
@@ -45,6 +45,22 @@ async def test_a_restart_continues_where_it_stopped(tmp_path: Path, session: aio
         found = await again.api("GET", "Payments?where=Reference%3D%3D%22W-1/1%22")
         assert found.json["Payments"][0]["Amount"] == 25.2
         assert second.clock.time() == clock.time()
+
+
+@pytest.mark.parametrize("rolling", [False, True])
+async def test_a_restart_does_not_forget_the_minute(
+    tmp_path: Path, session: aiohttp.ClientSession, rolling: bool
+) -> None:
+    settings = SandboxSettings(state=tmp_path, limits=Limits(minute=3), rolling=rolling)
+    async with Sandbox(settings, clock=frozen()) as first:
+        for _ in range(2):
+            await Caller(first, session).api("GET", "Organisation")
+    async with Sandbox(settings, clock=frozen()) as second:
+        xero = Caller(second, session)
+        assert (await xero.api("GET", "Organisation")).headers["X-MinLimit-Remaining"] == "0"
+        assert (await xero.api("GET", "Organisation")).status == 429
+        await xero.clock(61)
+        assert (await xero.api("GET", "Organisation")).headers["X-MinLimit-Remaining"] == "2"
 
 
 async def start(state: Path) -> tuple[asyncio.subprocess.Process, dict[str, Any]]:
