@@ -108,7 +108,7 @@ class XeroClient:
             try:
                 response = self._request(call)
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                answer = _read(call, response.status, headers, _whole(response), cut=ex.expired)
+                answer = read_answer(call, response.status, headers, _whole(response), cut=ex.expired)
             except (Expired, Late) as error:
                 answer = Answer(0, detail=str(error)) if not ex.sent else Answer(0, doubt=Doubt.TIMEOUT)
             except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -175,7 +175,8 @@ def _broken(ex: Exchange, error: Exception) -> Answer:
     return Answer(0, doubt=Doubt.DROPPED, detail=f"the connection broke: {what}")
 
 
-def _read(call: Call, status: int, headers: Mapping[str, str], data: bytes, *, cut: bool) -> Answer:
+def read_answer(call: Call, status: int, headers: Mapping[str, str], data: bytes, *, cut: bool) -> Answer:
+    """What a response says; `cut`: its end may be our own doing."""
     if cut:  # the watchdog closed the socket while we read: the end we saw may be our own doing
         return Answer(0, headers, doubt=Doubt.TIMEOUT, detail="no whole answer within the deadline")
     body = _json(data)

@@ -14,7 +14,8 @@ _ID = {Step.CONTACT: "ContactID", Step.ITEM: "ItemID", Step.INVOICE: "InvoiceID"
 
 
 def written(step: Step, documents: Sequence[Document], body: Any) -> Iterator[tuple[Document, Element | None]]:
-    """Each document with its element of a write's answer; None where the answer has none for it."""
+    """Each document with its element of a write's answer; None where the answer has none for it, or one that says
+    neither that it is there nor why not (xero.md §1.6)."""
     rows = elements(body, bodies.WRITES[step][1])
     index: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -23,7 +24,8 @@ def written(step: Step, documents: Sequence[Document], body: Any) -> Iterator[tu
     for document in documents:
         found = next((index[name] for name in _wanted(document) if name in index), [])
         chosen = _choose(step, found)
-        yield document, read(chosen, _ID[step]) if chosen is not None else None
+        element = read(chosen, _ID[step]) if chosen is not None else None
+        yield document, element if element is not None and (element.id or element.errors) else None
 
 
 def elements(body: Any, collection: str) -> list[Mapping[str, Any]]:

@@ -227,6 +227,7 @@ class Contacts:
                 self.desk.refuse(job, refusal, "contact")
                 self.desk.end(job, entry if job.home == document.key else None)
         self._task_over(document.key)
+        self._restart(document.key)
 
     def _done(
         self, document: Document, contact_id: str, outcome: Outcome, body: Mapping[str, Any] | None = None

@@ -87,10 +87,14 @@ class Desk:
         """Into the next transaction. While its order waits, an entry keeps the waiting command."""
         entry["updated_at"] = self.now.at
         job = self.parked.get(entry["key"])
-        if job is not None and not job.done and entry["state"] != "WAITING":
+        if entry["state"] == "WAITING":
+            pass
+        elif job is not None and not job.done:
             old = self.entry(entry["key"])
             reason = (old["reason"] if old else None) or "on its way"
             entry = records.waiting(entry, job, reason, self.now.at, self.settings.auth_retry)
+        elif entry["command"] is not None:
+            entry = records.still_waiting(entry)
         self.writing.entries[entry["key"]] = entry
 
     def clear(self, key: str) -> None:
@@ -133,9 +137,10 @@ class Desk:
         was_parked = self.parked.pop(job.home, None) is job
         if entry is None and was_parked:
             entry = self.fresh(job.home, job.command["kind"].lower())
-            if entry["state"] == "WAITING":
-                entry["state"] = "POSTED" if entry["xero_id"] else "REFUSED"
         if entry is not None:
+            if entry["state"] == "WAITING":
+                was = records.standing(entry)
+                entry["state"] = was if was != "INTENDED" else "POSTED" if entry["xero_id"] else "REFUSED"  # type: ignore[typeddict-item]
             self.write(records.settled(entry))
         if self.numbers.get(job.number.casefold()) == job.home:
             del self.numbers[job.number.casefold()]
@@ -268,7 +273,7 @@ class Desk:
     def known_contact(self, key: str) -> str | None:
         """The ContactID of a customer that the ledger knows."""
         entry = self.entry(key)
-        return entry["xero_id"] if entry is not None and entry["state"] != "VOIDED" else None
+        return entry["xero_id"] if entry is not None and records.standing(entry) != "VOIDED" else None
 
     def inherited(self, entry: LedgerEntry | None) -> float:
         """0, or when an open intention may be read back: its call may be under way until lapse and deadline are over,

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from connectors.xero import batch as bodies
+from connectors.xero.core import records
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.events import BudgetPort, Send
 from connectors.xero.core.refresh import Refresh
@@ -225,7 +226,7 @@ class Planner:
             "version": document.version,
         }
         entry["intention"], entry["attempt"] = intention, document.attempt
-        if entry["xero_id"] is None or entry["state"] == "VOIDED":
+        if entry["xero_id"] is None or records.standing(entry) == "VOIDED":
             entry["state"] = "INTENDED"
         if batch.step in (Step.INVOICE, Step.PAYMENT):
             entry["number"] = document.natural

@@ -11,6 +11,8 @@ from schemas.letters import ErrorClass, Origin, Reason, letter_headers
 from schemas.topics import commands
 from schemas.types import Command, LedgerEntry, Result
 
+_WAS = "was"  # in `extra` of a waiting entry: its document's own state
+
 Outcome = Literal["POSTED", "ADOPTED", "UNCHANGED", "HELD", "REFUSED", "WAITING", "CANCELLED"]
 
 
@@ -71,8 +73,9 @@ def entry(org: str, key: str, kind: str, at: datetime, ordinal: int = 0) -> Ledg
 
 
 def waiting(of: LedgerEntry, job: Job, reason: str, at: datetime, wait: float) -> LedgerEntry:
-    """The entry with its command: from now on the ledger drives it, and its record is finished."""
-    kept = {f"h:{name}": value.decode("latin-1") for name, value in job.headers}
+    """The entry with its command: from now on the ledger drives it, and its record is finished. What the document was,
+    posted or held or voided, stays known."""
+    kept = {f"h:{name}": value.decode("latin-1") for name, value in job.headers} | {_WAS: standing(of)}
     changed: LedgerEntry = {
         **of,
         "state": "WAITING",
@@ -85,9 +88,20 @@ def waiting(of: LedgerEntry, job: Job, reason: str, at: datetime, wait: float) -
     return changed
 
 
+def still_waiting(of: LedgerEntry) -> LedgerEntry:
+    """The entry changed while the command that it holds waits outside of memory: the ledger drives it all the same."""
+    changed: LedgerEntry = {**of, "state": "WAITING", "extra": {**of["extra"], _WAS: of["state"]}}
+    return changed
+
+
+def standing(of: LedgerEntry) -> str:
+    """The document's own state, whether or not a command waits in its entry."""
+    return of["extra"].get(_WAS, "INTENDED") if of["state"] == "WAITING" else of["state"]
+
+
 def settled(of: LedgerEntry) -> LedgerEntry:
     """The entry without a waiting command."""
-    extra = {name: value for name, value in of["extra"].items() if not name.startswith("h:")}
+    extra = {name: value for name, value in of["extra"].items() if not name.startswith("h:") and name != _WAS}
     changed: LedgerEntry = {**of, "command": None, "command_offset": None, "retry_at": None, "extra": extra}
     return changed
 

@@ -48,7 +48,7 @@ class Sales:
             self.contacts.ensure(job)
             return
         job.contact_id = entry["contact_id"]
-        if entry["xero_id"] is not None and entry["state"] != "HELD":
+        if entry["xero_id"] is not None and records.standing(entry) != "HELD":
             job.invoice_id = entry["xero_id"]
             self._pay(job, None)
         elif entry["contact_id"] and (entry["intention"] is not None or entry["xero_id"] is not None):
@@ -62,7 +62,8 @@ class Sales:
 
     def _settled_by_version(self, job: Job, sale: Sale, entry: LedgerEntry) -> bool:
         posted, version = entry["version"], job.command["version"]
-        finished = entry["state"] == "POSTED" and entry["status"] == "PAID"
+        state = records.standing(entry)
+        finished = state == "POSTED" and entry["status"] == "PAID"
         if posted is None:
             return False
         if _cancelled(entry):
@@ -386,7 +387,7 @@ class Sales:
 
 def _cancelled(entry: LedgerEntry) -> bool:
     """Deleted in Kentico before it was posted."""
-    return entry["state"] == "VOIDED" and entry["xero_id"] is None
+    return records.standing(entry) == "VOIDED" and entry["xero_id"] is None
 
 
 def _sale(job: Job) -> Sale:

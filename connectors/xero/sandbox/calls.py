@@ -39,7 +39,7 @@ class Call:
     ) -> Answer:
         """The envelope round `rows`."""
         self.elements = self.elements or len(rows)
-        frame = replies.envelope(self.app_name, self.books.clock.ms(), plural, rows, pagination)
+        frame = replies.envelope(self.books.new_id(), self.app_name, self.books.clock.ms(), plural, rows, pagination)
         return Answer(status, orjson.dumps(frame), JSON_TYPE, self.elements)
 
 

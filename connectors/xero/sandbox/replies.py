@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from connectors.xero.sandbox.books import Books, new_uuid
+from connectors.xero.sandbox.books import Books
 from connectors.xero.sandbox.chart import CURRENCY_NAMES, Account, Organisation, TaxRate, Tracking
 from connectors.xero.sandbox.clock import midnight_ms
 from connectors.xero.sandbox.contacts import ADDRESS_TYPES, PHONE_TYPES
@@ -41,9 +41,9 @@ def days(key: str, day: date | None) -> Json:
     return {f"{key}String": f"{day.isoformat()}T00:00:00", key: stamp(midnight_ms(day))}
 
 
-def envelope(app_name: str, ms: int, plural: str, rows: list[Any], pagination: Json | None = None) -> Json:
+def envelope(id_: str, app_name: str, ms: int, plural: str, rows: list[Any], pagination: Json | None = None) -> Json:
     """The frame round every collection; its DateTimeUTC has no offset, as recorded."""
-    frame: Json = {"Id": new_uuid(), "Status": "OK", "ProviderName": app_name, "DateTimeUTC": f"/Date({ms})/"}
+    frame: Json = {"Id": id_, "Status": "OK", "ProviderName": app_name, "DateTimeUTC": f"/Date({ms})/"}
     if pagination is not None:
         frame["pagination"] = pagination
     frame[plural] = rows

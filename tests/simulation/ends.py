@@ -1,0 +1,194 @@
+"""What must be true when nothing goes wrong any more and everything has come to its end, and after a replay of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+
+from connectors.xero.core.lane import Lane
+from connectors.xero.sandbox.documents import Document
+from schemas.types import LedgerEntry, Sale
+from tests.connectors.xero.core.world import CODEC
+from tests.simulation.judge import FINAL
+from tests.simulation.workload import Order, Record
+from tests.simulation.xero import APP, Request
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+_GONE = ("VOIDED", "DELETED")
+_OWN_LETTERS = {"other_money", "deleted_after_posting"}  # what versions and deletions of a sound order may lead to
+
+
+class Ends:
+    """`quiet` says when to judge; `judge` says all that is wrong as (check, text)."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    # -- quiescence ---------------------------------------------------------------------------------------------
+
+    def quiet(self) -> bool:
+        """Every record has its outcome, nothing waits, nothing is on its way."""
+        return self.world.calm and all(self._org_quiet(org) for org in self.world.weather.orgs)
+
+    def _org_quiet(self, org: str) -> bool:
+        owner, log = self.world.group.owners.get(org), self.world.broker.of[org]
+        if owner is None or owner.closed or owner.core is None or not owner.process.alive or owner.process.frozen:
+            return False
+        return (log.committed or 0) == log.end and not any(held(owner.core).values()) and not owner.store.next_waiting()
+
+    def stuck(self) -> str:
+        """Why it is not quiet."""
+        owners = (self.world.group.owners.get(org) for org in self.world.weather.orgs)
+        return "; ".join(str(owner.describe()) if owner is not None else "nobody" for owner in owners)
+
+    # -- judging ------------------------------------------------------------------------------------------------
+
+    def judge(self) -> Iterator[tuple[str, str]]:
+        for org in self.world.weather.orgs:
+            yield from self._ledger(org)
+        for record in self.world.workload.records.values():
+            yield from self._record(record)
+        for order in self.world.workload.orders.values():
+            yield from self._order(order)
+        for org in self.world.weather.orgs:
+            yield from self._master_data(org)
+
+    def _ledger(self, org: str) -> Iterator[tuple[str, str]]:
+        """Nothing is open, and the local copy is the topic's."""
+        newest: dict[str, bytes | None] = {}
+        for _, key, value, _ in self.world.broker.of[org].ledger:
+            newest[key] = value
+        store = self.world.group.owners[org].store
+        for key, value in newest.items():
+            entry = cast(LedgerEntry, CODEC.decode(value)) if value is not None else None
+            if store.get(key) != entry:
+                yield "nothing left over", f"the local copy of {key} is not the topic's"
+            if entry is not None and (entry["intention"] or entry["command"] or entry["state"] == "WAITING"):
+                yield "nothing left over", f"{key} of {org} is {entry['state']}, intention {entry['intention']}"
+
+    def _record(self, record: Record) -> Iterator[tuple[str, str]]:
+        words = self.world.judge.words.get(record.id, [])
+        if not any(word in FINAL for word in words):
+            yield "one end each", f"{record.id} of {record.org} has no end: {words}"
+
+    def _order(self, order: Order) -> Iterator[tuple[str, str]]:
+        judge = self.world.judge
+        told = [r for record in order.records for r in judge.results.get(record.id, []) if r["kind"] == "order"]
+        posted = [r for r in told if r["outcome"] == "POSTED"]
+        living = self._living(order)
+        name = f"order {order.key} of {order.org}"
+        if len(living) > 1:
+            yield "once in Xero", f"{name} has {len(living)} invoices"
+        if len(posted) > 1:
+            yield "one end each", f"{name} is POSTED {len(posted)} times"
+        if not posted and not any(r["outcome"] in {"HELD", "REFUSED", "CANCELLED"} for r in told):
+            yield "nothing lost", f"{name} has neither a document nor a reason: {[r['outcome'] for r in told]}"
+        if any(not r["message"] for r in told if r["outcome"] in {"HELD", "REFUSED", "WAITING", "UNCHANGED"}):
+            yield "one end each", f"{name} has an outcome without a reason"
+        if order.touched or (order.org, order.number) in judge.marred:
+            return
+        if order.trouble == "number_twice":
+            if len(living) != len(posted):
+                yield "as ordered", f"{name}: wants another's number, POSTED {len(posted)}, {len(living)} invoices"
+        elif order.trouble:
+            if posted or not any(r["error_code"] for r in told):
+                yield "as ordered", f"{name} is wrong from the start ({order.trouble}) and is {[r['outcome'] for r in told]}"
+        elif order.cancelled:
+            if len(living) != len(posted):
+                yield "as ordered", f"{name}: deleted, {len(posted)} times POSTED, {len(living)} invoices"
+        else:
+            codes = {r["error_code"] for r in told if r["error_code"]} - _OWN_LETTERS
+            if codes or len(posted) != 1 or len(living) != 1:
+                yield "as ordered", f"{name} is sound: POSTED {len(posted)}, {len(living)} invoices, letters {codes}"
+        for document in living if posted else ():
+            yield from self._sums(order, document, str(posted[0]["command_id"]))
+
+    def _living(self, order: Order) -> list[Document]:
+        books = self.world.xero.books[order.org]
+        found = (books.invoices[id_] for id_ in books.documents_by_reference.get(order.key.split("|")[1], ()))
+        return [document for document in found if document.app == APP and document.status not in _GONE]
+
+    def _sums(self, order: Order, document: Document, posted: str) -> Iterator[tuple[str, str]]:
+        """To the cent, and paid by the order's own tenders."""
+        sale = cast(Sale, self.world.workload.records[posted].command["body"])
+        books = self.world.xero.books[order.org]
+        ours = sorted((f"{order.number}/{t['ordinal']}".casefold(), Decimal(t["amount"])) for t in sale["payments"])
+        theirs = sorted((p.reference.split(" ")[0].casefold(), p.amount) for p in books.payments_of(document))
+        if (document.total, document.total_tax) != (Decimal(sale["total"]), Decimal(sale["total_tax"])):
+            yield "to the cent", f"{order.key}: Xero has {document.total} and {document.total_tax}, not {sale['total']}"
+        if theirs != ours or document.status != "PAID":
+            yield "to the cent", f"{order.key} is {document.status} by {theirs}, not by {ours}"
+
+    def _master_data(self, org: str) -> Iterator[tuple[str, str]]:
+        """A customer is one contact; what was written last is the newest."""
+        books, workload = self.world.xero.books[org], self.world.workload
+        whose: dict[str, set[str]] = {}
+        for order in workload.orders.values():
+            if order.org == org and not order.touched:
+                whose.setdefault(order.customer, set()).update(d.contact_id for d in self._living(order))
+        for customer, ids in whose.items():
+            if len(ids) > 1:
+                yield "one contact each", f"{customer} of {org} has the contacts {sorted(ids)}"
+        newest: dict[tuple[str, str], Record] = {}
+        for record in workload.records.values():
+            kind = record.command["kind"]
+            if record.org == org and kind in {"CONTACT", "ITEM"} and "POSTED" in self.world.judge.words.get(record.id, []):
+                known = newest.get((kind, record.command["key"]))
+                if known is None or known.command["version"] < record.command["version"]:
+                    newest[kind, record.command["key"]] = record
+        for (kind, key), record in newest.items():
+            body = cast(dict[str, Any], record.command["body"])
+            ours = orjson.loads(body["document"])
+            if kind == "ITEM":
+                item = books.find_item(key)
+                if item is None or item.sales["UnitPrice"] != Decimal(str(ours["SalesDetails"]["UnitPrice"])):
+                    yield "newest last", f"item {key} of {org} is not as in {record.id}"
+                continue
+            touched = any(o.touched for o in workload.orders.values() if (o.org, o.customer) == (org, key))
+            contact = books.find_contact(body["number"])
+            if touched or self.world.judge.late_contacts or contact is None:
+                continue
+            if contact.fields.get("EmailAddress") != body["email"]:
+                yield "newest last", f"contact {key} of {org} is not as in {record.id}"
+
+    # -- replay -------------------------------------------------------------------------------------------------
+
+    def replayed(self, request: Request) -> None:
+        """A write while everything is replayed: only for what had not come to a good end."""
+        rows = orjson.loads(request.call.body or b"")[request.call.path]
+        for row in rows:
+            if self._settled(request.org, request.call.path, row):
+                self.world.judge.fail("a replay writes nothing", f"{request.call.path} {row}")
+
+    def _settled(self, org: str, path: str, row: dict[str, Any]) -> bool:
+        if path in {"Invoices", "Payments"}:
+            number = row.get("InvoiceNumber") or str(row.get("Reference")).split(" ")[0].rsplit("/", 1)[0]
+            order = self.world.workload.numbers.get((org, number))
+            if order is None:
+                return False
+            told = (r for one in order.records for r in self.world.judge.results.get(one.id, []))
+            return any(r["kind"] == "order" and r["outcome"] == "POSTED" for r in told)
+        touched = any(order.touched or order.trouble for order in self.world.workload.orders.values())
+        refused = any("REFUSED" in words for words in self.world.judge.words.values())
+        return not touched and not refused
+
+
+def held(core: Lane) -> dict[str, int]:
+    """What the lane holds in memory: all of it is 0 when there is nothing to do."""
+    desk, planner, contacts = core.desk, core.planner, core.contacts
+    return {
+        "jobs": len(desk.jobs),
+        "parked": len(desk.parked),
+        "numbers": len(desk.numbers),
+        "ended": len(desk.ended),
+        "queued": sum(map(len, desk.ready.values())) + sum(map(len, desk.lookups.values())),
+        "batches": sum(batch.kind != "reference" for batch in planner.batches.values()),
+        "contacts": len(contacts.tasks) + len(contacts.behind) + len(contacts.unindexed),
+        "unfinished": desk.mark.unfinished,
+        "transaction": int(desk.flying is not None) + int(not desk.writing.empty),
+    }

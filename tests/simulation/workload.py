@@ -1,0 +1,214 @@
+"""What a shop sends in a run: orders with gift cards and versions, deletions, customers, items, and some that are wrong.
+
+Each record has a command_id of its own, so that the judge can ask of every single one what became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any, cast
+
+from schemas.types import Command, Contact, Tender
+from tests.connectors.xero.commands import T0, contact, contact_command, envelope, item_command, sale, tender
+from tests.connectors.xero.core.world import CODEC
+from tests.simulation.broker import Stored
+from tests.simulation.xero import ARCHIVED, DROPPED, GIFT, NO_PAYMENTS
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+# What is wrong with an order from the start; each ends in a letter.
+TROUBLES = ("account_archived", "account_unknown", "account_dropped", "tax", "payment_account", "number_twice")
+_TOTALS = ("120.00", "60.00", "12.00", "36.00", "0.00", "1234.56")
+_CODES = ("A", "B", "C")
+
+
+@dataclass(slots=True)
+class Record:
+    """One record of the command topic. `again`: sent a second time at the end, when nothing may be written any more."""
+
+    id: str
+    org: str
+    command: Command
+    stored: Stored | None = None
+    again: bool = False
+
+
+@dataclass(slots=True)
+class Order:
+    """What the judge has to know of an order."""
+
+    org: str
+    key: str  # instance|OrderID
+    number: str
+    customer: str  # the contact's ledger key
+    trouble: str = ""
+    records: list[Record] = field(default_factory=list)
+    touched: str = ""  # what people did to it, or to its customer, in Xero
+
+    @property
+    def cancelled(self) -> bool:
+        return any(record.command["kind"] == "CANCEL" for record in self.records)
+
+
+class Workload:
+    """The records of a run; `orders` and `records` are what has been sent so far."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.random = Random(f"workload {world.weather.seed}")
+        self.orders: dict[tuple[str, str], Order] = {}  # by org and key
+        self.numbers: dict[tuple[str, str], Order] = {}  # by org and number
+        self.records: dict[str, Record] = {}
+        self.ids: dict[tuple[str, int], str] = {}  # by org and offset; junk has none
+        self.customers: dict[str, dict[int, list[Contact]]] = {}
+        self._serial = 0
+
+    def begin(self) -> None:
+        """Commands come over the weather's spread, in an order of their own."""
+        for org in self.world.weather.orgs:
+            self._customers(org)
+            self._old_books(org)
+            commands: list[tuple[float, Command]] = []
+            for number in range(1, self.world.weather.orders + 1):
+                commands += self._order(org, number)
+            commands += self._others(org)
+            for at, command in commands:
+                self.world.loop.at(at, partial(self.send, org, command))
+            if self.random.random() < 0.2:
+                self.world.loop.at(self._when(), partial(self._send_junk, org))
+
+    def send(self, org: str, command: Command, *, again: bool = False) -> None:
+        """Onto the topic, as a record of its own."""
+        self._serial += 1
+        one = cast(Command, {**command, "command_id": f"{command['key']}@{self._serial}"})
+        record = Record(one["command_id"], org, one, again=again)
+        headers = (("x-replay-count", b"1"),) if self.random.random() < 0.1 else ()
+        record.stored = self.world.broker.put(org, one["key"].encode(), CODEC.encode("command", one), headers)
+        self.records[record.id] = record
+        self.ids[org, record.stored.offset] = record.id
+        order = self.orders.get((org, one["key"]))
+        if order is not None:
+            order.records.append(record)
+        self.world.say("shop", "sends {} at offset {}", one["command_id"], record.stored.offset)
+        self._wake(org)
+
+    def send_all_again(self) -> None:
+        """A replay of everything that was ever sent."""
+        for record in list(self.records.values()):
+            self.send(record.org, record.command, again=True)
+
+    def _wake(self, org: str) -> None:
+        owner = self.world.group.owners.get(org)
+        if owner is not None and owner.process.alive:
+            owner.process.later(0.001, owner.pump)
+
+    def _send_junk(self, org: str) -> None:
+        value = self.random.choice((b"junk", b"", b"\x00\x00\x00\x00\x63nothing"))
+        self.world.broker.put(org, b"k", value)
+        self._wake(org)
+
+    # -- who buys -----------------------------------------------------------------------------------------------
+
+    def _customers(self, org: str) -> None:
+        random, count = self.random, max(3, self.world.weather.orders // 3)
+        names = [f"Customer {n}" for n in range(count)] + ["Ann Smith"] * 3  # three have one name
+        mails = [f"c{n}@x.uk" for n in range(count)] + ["same@x.uk"] * 2 + [None] * 3
+        people = self.customers[org] = {}
+        for number in range(count):
+            who = contact(number, random.choice(names), random.choice(mails))
+            if random.random() < 0.2:  # a guest: numbered by his e-mail
+                who = {**who, "key": f"shop|G{number}", "number": f"WG{number}"}
+                who["document"] = who["document"].replace(f'"WC{number}"', f'"WG{number}"')
+            people[number] = [who]
+
+    def _old_books(self, org: str) -> None:
+        """Xero is not empty: some customers are there by number, e-mail or only by name."""
+        for who in self.customers[org].values():
+            chance = self.random.random()
+            if chance < 0.1:
+                self.world.hands.contact(org, f"Old {who[0]['number']}", number=who[0]["number"])
+            elif chance < 0.2 and who[0]["email"]:
+                self.world.hands.contact(org, f"Mail of {who[0]['number']}", email=who[0]["email"])
+            elif chance < 0.3:
+                self.world.hands.contact(org, who[0]["name"])
+
+    # -- what they buy ------------------------------------------------------------------------------------------
+
+    def _when(self) -> float:
+        return self.random.uniform(0.0, self.world.weather.spread)
+
+    def _order(self, org: str, number: int) -> list[tuple[float, Command]]:
+        random, weather = self.random, self.world.weather
+        who = self.customers[org][random.randrange(len(self.customers[org]))][0]
+        trouble = random.choice(TROUBLES) if random.random() < weather.trouble else ""
+        changes: dict[str, Any] = {}
+        if trouble == "number_twice" and number > 1:
+            changes["number"] = f"w-{number - 1}"
+            self.orders[org, f"shop|{number - 1}"].trouble = "number_twice"
+        total = random.choice(_TOTALS)
+        if trouble and total == "0.00":
+            total = "12.00"
+        first = self._sale(org, number, 0, total, who, trouble, changes)
+        order = Order(org, first["key"], str(cast(Mapping[str, Any], first["body"])["number"]), who["key"], trouble)
+        self.orders[org, order.key] = order
+        self.numbers.setdefault((org, order.number), order)
+        sent = [first]
+        while random.random() < weather.versions:
+            version = random.choice((0, 1, 2, 3))
+            other = random.choice(_TOTALS[:3]) if random.random() < 0.3 else total
+            sent.append(self._sale(org, number, version, other, who, trouble, changes))
+        if random.random() < weather.cancels:
+            sent.append(envelope("CANCEL", first["key"], None, org=org, order=str(number), version=random.choice((0, 5))))
+        begin = self._when()
+        later = weather.spread * random.choice((0.0, 0.05, 0.5))
+        # Mostly in their order, sometimes an older one after a newer one.
+        times = [begin + later * random.random() * (index > 0) for index in range(len(sent))]
+        return list(zip(times, sent, strict=True))
+
+    def _sale(
+        self, org: str, number: int, version: int, total: str, who: Contact, trouble: str, changes: dict[str, Any]
+    ) -> Command:
+        tax = (Decimal(total) - (Decimal(total) / Decimal("1.2")).quantize(Decimal("0.01"))).quantize(Decimal("0.01"))
+        # What Xero computes: the tax contained in a line is line - round(line / 1.2).
+        account = {"account_archived": ARCHIVED, "account_unknown": "999", "account_dropped": DROPPED}.get(trouble, "200")
+        wrong = Decimal("0.01") if trouble == "tax" else Decimal(0)
+        return sale(
+            number, org=org, version=version, total=total, tax=str(tax - wrong), who=who, account=account,
+            payments=self._tenders(number, total, trouble), **changes,
+        )  # fmt: skip
+
+    def _tenders(self, number: int, total: str, trouble: str) -> list[Tender]:
+        """None for nothing, one, or gift cards before the gateway; the same for all versions of an order's money."""
+        if total == "0.00":
+            return []
+        account = NO_PAYMENTS if trouble == "payment_account" else "092"
+        whole, cards = Decimal(total), Random(f"{number} {total}").choice((0, 0, 0, 1, 1, 2))
+        card = (whole / 4).quantize(Decimal("0.01"))
+        parts = [tender(str(card), ordinal + 1, GIFT, "Card") for ordinal in range(cards)]
+        return [*parts, tender(str(whole - card * cards), cards + 1, account)]
+
+    def _others(self, org: str) -> list[tuple[float, Command]]:
+        """Changes of customers and products, and a refund, which is held."""
+        random, found = self.random, list[tuple[float, Command]]()
+        for number, known in self.customers[org].items():
+            if random.random() < 0.3:
+                for version in range(1, random.choice((2, 2, 3))):
+                    changed = contact(number, known[0]["name"], f"new{version}.{number}@x.uk")
+                    at = T0.replace(second=version)
+                    who = cast(Contact, {**changed, "key": known[0]["key"], "number": known[0]["number"], "version": at})
+                    who["document"] = who["document"].replace(f'"WC{number}"', f'"{who["number"]}"')
+                    who["only_if_known"] = random.random() < 0.7
+                    found.append((self._when(), contact_command(who, org=org, version=version)))
+        for code in _CODES:
+            if random.random() < 0.3:
+                for version in range(1, random.choice((2, 3))):
+                    command = item_command(code, f"{version}.99", org=org, version=version, known=random.random() < 0.3)
+                    found.append((self._when(), command))
+        if random.random() < 0.1:
+            found.append((self._when(), envelope("REFUND", "shop|R1", None, org=org, order="R1")))
+        return found
