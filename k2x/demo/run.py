@@ -77,7 +77,7 @@ class Look:
     def _unpaid(self, verdict: Verdict) -> bool:
         """Its invoice is in Xero and its payments are still on the way."""
         invoice = verdict.invoice
-        return invoice is not None and invoice.status != "PAID" and not self.facts.letters.get(verdict.key)
+        return invoice is not None and invoice.status != "PAID" and verdict.letter is None
 
 
 async def run(plan: Plan, say: Callable[[str], None], show: Callable[[World, Look, str], Any]) -> bool:
