@@ -11,6 +11,7 @@ from k2x.audit.documents import Invoice
 from k2x.audit.finding import Finding
 from k2x.audit.judge import Standpoint, Verdict, judge
 from k2x.audit.scratch import Dossier, Scratch
+from k2x.in_words import plain
 
 
 @dataclass(frozen=True)
@@ -66,18 +67,18 @@ class Court:
                     yield finding, invoice
 
     def _stray(self, invoice: Invoice, prefixes: Mapping[str, str]) -> Finding | None:
-        shown = (
-            f"{invoice.number or 'an invoice without a number'} ({invoice.status}, {invoice.total} {invoice.currency})"
-        )
+        name = invoice.number or "an invoice without a number"
+        shown = f"{name} ({invoice.status}, {plain(invoice.total)} {invoice.currency})"
         store = _store(invoice, prefixes)
-        if store:
-            text = f"{shown} bears the prefix of {store}, and k2x has posted no such invoice"
-            return Finding("foreign_invoice", invoice.org, store, "", invoice.number, text, invoice.date)
         twin = next(iter(self._scratch.twins(invoice)), None)
+        like = f" contact, date and total of {twin.number}" if twin is not None else ""
+        if store:
+            text = f"{shown} bears the prefix of {store}{' and has' + like if like else ''}; k2x has not posted it"
+            return Finding("foreign_invoice", invoice.org, store, "", invoice.number, text, invoice.date)
         if twin is None:
             return None
-        text = f"{shown} has contact, date and total of {twin.number}, and k2x has not posted it"
         place = (invoice.org, _store(twin, prefixes), self._scratch.order_of(twin))
+        text = f"{shown} has{like}, and k2x has not posted it"
         return Finding("possible_double", *place, invoice.number, text, invoice.date)
 
 

@@ -64,7 +64,7 @@ def invoice(posted: Posted, theirs: Invoice) -> Iterator[Difference]:
     elif command is not None and command.sums and theirs.sums:
         moved = _moved(command.sums, theirs.sums)
         if moved:
-            yield "accounts", f"{name}'s lines were posted on other accounts: {moved}"
+            yield "accounts", f"{name}'s lines were posted on other accounts or tax types: {moved}"
     if command is not None and command.date is not None and theirs.date not in (None, command.date):
         yield "date", f"{name} was posted with the date {command.date} and has {theirs.date} now"
     if entry is not None and entry.contact_id and entry.contact_id.casefold() != theirs.contact_id.casefold():
@@ -121,7 +121,9 @@ def payments(posted: Posted, theirs: Invoice, known: Sequence[Payment]) -> Itera
             + (f" ({payment.reference!r})" if payment.reference else ""),
         )
     yield from _elsewhere(posted, theirs, known)
-    if theirs.paid + theirs.credited > theirs.total:
+    ours = _money(posted)
+    due = max(theirs.total, ours[0]) if ours is not None else theirs.total  # a total cut by hand is its own finding
+    if theirs.paid + theirs.credited > due:
         yield "overpaid", f"{name} has payments of {plain(theirs.paid)} for a total of {plain(theirs.total)} {currency}"
     elif not found and (theirs.amount_due or theirs.status != "PAID"):
         yield "not_paid", f"{name} was posted as paid and is {theirs.status}, due {plain(theirs.amount_due)} {currency}"

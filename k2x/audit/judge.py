@@ -17,7 +17,7 @@ from k2x.audit.case import LONG_AGO, Case
 from k2x.audit.documents import Invoice
 from k2x.audit.facts import EntrySeen, LetterSeen, OrderSeen
 from k2x.audit.finding import Finding
-from k2x.in_words import moment, span
+from k2x.in_words import moment, plain, span
 from schemas.topics import CHANGES, ORDERS, commands
 
 _WORDS = {"SUPPRESSED": "suppressed", "CANCELLED": "suppressed", "WAITING": "waiting", "PARKED": "parked"}
@@ -137,7 +137,7 @@ class _Judgement:
             beside = f" beside {mine.number}" if mine is not None and mine.living else ""
             self._say(
                 "duplicate_invoice",
-                f"{copy.number or 'an invoice without a number'} ({copy.status}, {copy.total} {copy.currency}, "
+                f"{copy.number or 'an invoice without a number'} ({copy.status}, {plain(copy.total)} {copy.currency}, "
                 f"reference {copy.reference!r}) is in Xero{beside} for the same order",
                 copy.number,
             )

@@ -15,6 +15,7 @@ from k2x.in_words import moment
 _SHOWN = 50  # findings of a kind; all of them are in the JSON and the CSV
 _DAYS = 62  # rows; of more days only those are shown that are off
 _HEADS = {"dead_lettered": "dead letters", "in_flight": "in flight"}
+_TEXTS = 3
 _FINDING = ("kind", "code", "org", "store", "order", "invoice", "day", "found", "next")
 
 
@@ -37,14 +38,15 @@ def _counts(outcome: Outcome) -> list[tuple[str, ...]]:
     days = list(outcome.summary.days())
     shown = days if len(days) <= _DAYS else [(place, tally) for place, tally in days if tally.off]
     rows = [("organisation", "store", "day", *(_HEADS.get(name, name) for name in COLUMNS))]
-    rows += [(org or "-", store or "-", _day(day), *_cells(tally)) for (org, store, day), tally in shown]
+    rows += [(org or "-", store or "-", _day(day), *_cells(tally, ".")) for (org, store, day), tally in shown]
     if len(shown) < len(days):
-        rows += [(org or "-", store or "-", "all days", *_cells(t)) for (org, store), t in outcome.summary.stores()]
-    return [*rows, ("all", "", "", *_cells(outcome.summary.total))]
+        stores = outcome.summary.stores()
+        rows += [(org or "-", store or "-", "all days", *_cells(tally, ".")) for (org, store), tally in stores]
+    return [*rows, ("all", "", "", *_cells(outcome.summary.total, "."))]
 
 
-def _cells(tally: Tally) -> tuple[str, ...]:
-    return tuple(str(tally.counts[name]) for name in COLUMNS)
+def _cells(tally: Tally, nothing: str = "0") -> tuple[str, ...]:
+    return tuple(str(tally.counts[name]) if tally.counts[name] else nothing for name in COLUMNS)
 
 
 def _money(outcome: Outcome) -> list[tuple[str, ...]]:
@@ -88,16 +90,17 @@ def _ending(outcome: Outcome, total: Tally) -> str:
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Text to the left, numbers to the right."""
+    """The first three columns are text; the others numbers, to the right."""
     if not rows:
         return []
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return ["  ".join(_cell(row[i], widths[i], rows[1:], i) for i in range(len(row))).rstrip() for row in rows]
-
-
-def _cell(text: str, width: int, rows: list[tuple[str, ...]], column: int) -> str:
-    numbers = any(row[column][-1:].isdigit() and row[column][:1] in "-0123456789" for row in rows)
-    return text.rjust(width) if numbers and not any("/" in row[column] for row in rows) else text.ljust(width)
+    return [
+        "  ".join(
+            cell.ljust(width) if i < _TEXTS else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def _day(day: date | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -31,7 +31,10 @@ _BACKOFF_S = 2.0
 _SLICE_S = 30.0  # a long wait is slept in slices, so that Ctrl-C and the progress line are prompt
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 
+_MOMENT = timedelta(seconds=2)  # from a second early to the end of the second that the header names
+
 T = TypeVar("T", Invoice, Payment)
+_Reads = Callable[[str, Mapping[str, Any]], T]
 
 
 class Token(Protocol):
@@ -70,6 +73,7 @@ class XeroBooks:
         tokens: Tokens,
         pace: Pace,
         *,
+        page: int = PAGE,
         wait: bool = False,
         say: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.time,
@@ -80,6 +84,7 @@ class XeroBooks:
         self.calls = 0
         self._tokens = tokens
         self._pace = pace
+        self._size = page
         self._wait = wait
         self._say = say
         self._clock = clock
@@ -120,19 +125,45 @@ class XeroBooks:
 
     # -- lists --------------------------------------------------------------------------------------------------
 
-    def _all(self, resource: str, where: str, read: Callable[[str, Mapping[str, Any]], T]) -> Iterator[list[T]]:
+    def _all(self, resource: str, where: str, read: _Reads[T]) -> Iterator[list[T]]:
         since: datetime | None = None
-        page = 1
         while True:
-            rows = self._page(resource, {"where": where, "page": str(page)}, read, since)
+            rows = self._page(resource, {"where": where}, read, since)
             yield rows
-            if len(rows) < PAGE:
+            if len(rows) < self._size:
                 return
             last = self._newest(resource, rows)
             if since is None or last > since:
-                since, page = last, 1
-            else:
-                page += 1  # more rows of one second than a page holds
+                since = last
+                continue
+            more = yield from self._burst(resource, where, read, since)
+            if more is None:
+                return
+            since = more
+
+    def _burst(
+        self, resource: str, where: str, read: _Reads[T], since: datetime
+    ) -> Generator[list[T], None, datetime | None]:
+        """More rows of one moment than a page holds: by page numbers, and again until nothing has moved meanwhile.
+
+        Where to go on from; None at the end of the list.
+        """
+        before: list[str] | None = None
+        while True:
+            ids: list[str] = []
+            number, more = 0, None
+            while more is None or more <= since:
+                number += 1
+                rows = self._page(resource, {"where": where, "page": str(number)}, read, since)
+                yield rows
+                ids += [row.id for row in rows if row.updated_at is not None and row.updated_at < since + _MOMENT]
+                if len(rows) < self._size:
+                    more = None
+                    break
+                more = self._newest(resource, rows)
+            if ids == before:
+                return more
+            before = ids
 
     def _newest(self, resource: str, rows: list[T]) -> datetime:
         """The change time to go on from, a second early: the header counts whole seconds."""
@@ -148,11 +179,11 @@ class XeroBooks:
         self,
         resource: str,
         query: Mapping[str, str],
-        read: Callable[[str, Mapping[str, Any]], T],
+        read: _Reads[T],
         since: datetime | None = None,
     ) -> list[T]:
         # Only a paged list shows lines and payments.
-        asked = {"page": "1", "pageSize": str(PAGE), "order": "UpdatedDateUTC ASC", "unitdp": "4", **query}
+        asked = {"page": "1", "pageSize": str(self._size), "order": "UpdatedDateUTC ASC", "unitdp": "4", **query}
         body = self._get(resource, asked, since)
         rows = body.get(resource)
         if not isinstance(rows, list):
