@@ -84,6 +84,9 @@ class Sales:
     def cancel(self, job: Job) -> None:
         """An order deleted in Kentico. If never begun it ends here, and an older version sent again is not posted."""
         entry = self.desk.entry(job.home)
+        if entry is not None and entry["state"] == "VOIDED" and entry["xero_id"] is None:
+            self._leave(job, entry, "it was cancelled already")
+            return
         if entry is not None and (entry["xero_id"] or entry["intention"] or entry["version"]):
             text = f"Deleted in Kentico, and in Xero as {entry['number']}."
             hint = "Void or credit it in Xero if the money was returned, then `k2x dlt redrive --decision skip`."

@@ -302,6 +302,13 @@ def test_an_order_deleted_before_it_was_posted_is_cancelled_and_stays_so() -> No
     assert world.letters == []
 
 
+def test_a_cancellation_that_comes_again_changes_nothing() -> None:
+    cancel = envelope("CANCEL", "shop|1", None, org="uk", order="1")
+    world = _world().put(cancel).run().put(cancel).run()
+    assert world.outcomes() == ["CANCELLED", "UNCHANGED"]
+    assert world.letters == []
+
+
 def test_an_order_deleted_after_posting_is_held() -> None:
     world = _world().put(sale(1)).run()
     world.put(envelope("CANCEL", "shop|1", None, org="uk", order="1")).run()
