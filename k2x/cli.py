@@ -21,6 +21,7 @@ _COMMANDS = {
     "topics": ("topics", "Create or describe the Kafka topics."),
     "rules": ("rules", "Publish or show the business rules."),
     "dlt": ("dlt", "The dead letters: list, show, send again."),
+    "ledger": ("ledger", "The ledger: rebuild a lost one from Xero, show entries."),
     "trace": ("trace", "The whole story of one order."),
     "xero": ("xero", "Connect to Xero; show the state of the connection."),
     "xero-sandbox": ("sandboxes", "Run the Xero sandbox alone."),

@@ -88,7 +88,7 @@ class Rebuild:
             cast(Callable[[bytes], Command], tools.codec.decode),
             lambda: tools.now().at,
         )
-        self._restoration.counts.update(self.file.counts())
+        self._restoration.counts.update(self.file.counts())  # of a former life
         self._told = float("-inf")
 
     def run(self) -> Mapping[str, int]:

@@ -23,6 +23,8 @@ from schemas.letters import ErrorClass
 from schemas.types import Command, Contact, Item, LedgerEntry, Result, Sale, Tender
 
 Invoice = Mapping[str, Any]
+# What is told in any case. Waiting: Xero does not have it and nobody has said what became of it.
+COUNTS = ("invoices", "payments", "contacts", "conflicts", "waiting")
 
 
 class Ledger(Protocol):
@@ -55,7 +57,7 @@ class Restoration:
     ) -> None:
         self.org, self.ledger, self.books, self.finished = org, ledger, books, finished
         self._decode, self._now = decode, now
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
         self._entries: dict[str, LedgerEntry] = {}
         self._letters: list[Letter] = []
         self._results: list[Result] = []
