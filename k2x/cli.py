@@ -22,6 +22,7 @@ _COMMANDS = {
     "rules": ("rules", "Publish or show the business rules."),
     "dlt": ("dlt", "The dead letters: list, show, send again."),
     "reconcile": ("reconcile", "Do the books agree? Topics, ledger and Xero compared, apart from the sink."),
+    "ledger": ("ledger", "The ledger: rebuild a lost one from Xero, show entries."),
     "trace": ("trace", "The whole story of one order."),
     "replay": ("replay", "Send orders through once more; say before what that would do."),
     "xero": ("xero", "Connect to Xero; show the state of the connection."),

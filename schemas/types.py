@@ -334,7 +334,7 @@ class Command(TypedDict):
     instance: str
     store: str | None
     order_id: str | None
-    kind: Literal["SALE", "CONTACT", "ITEM", "REFUND", "CANCEL"]
+    kind: Literal["SALE", "CONTACT", "ITEM", "REFUND", "CANCEL", "REBUILD"]
     key: str
     version: datetime
     observed_at: datetime

@@ -16,10 +16,14 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, cast
 
 import structlog
+from confluent_kafka import Message
 
+from connectors.xero import rebuild
 from connectors.xero.budget import Budget, Limits
 from connectors.xero.calls import Answer, Call
 from connectors.xero.clock import elapsed
+from connectors.xero.core import control
+from connectors.xero.core.control import Standing
 from connectors.xero.core.events import (
     Aborted,
     Action,
@@ -44,10 +48,11 @@ from connectors.xero.errors import LaneLost, LaneRefused, TransactionAborted, Xe
 from connectors.xero.ledger import LedgerStore
 from connectors.xero.log import LaneLog
 from connectors.xero.metrics import SinkMetrics
+from connectors.xero.rebuild import Tools
 from connectors.xero.settings import SinkSettings
 from schemas.codec import Codec
 from schemas.errors import SchemaError
-from schemas.types import Command
+from schemas.types import Command, LedgerEntry
 
 logger = structlog.get_logger()
 _LONGEST_SLEEP = 1.0  # seconds a lane sleeps at most
@@ -117,6 +122,8 @@ class LaneRunner:
         self.failure: Exception | None = None
         self.start_offset: int | None = None  # set once taken over: the consumer must read from here
         self.full = False  # the core wants no more records
+        self.waits_for = ""  # what a take-over waits for, for a status page
+        self._ended = ""  # why the core ended by itself
         self._settings, self._log, self._codec, self._client = settings, log, codec, client
         self._limits, self._clock, self._metrics, self._group = limits, clock, metrics, group
         self._inbox: queue.SimpleQueue[Event | Incoming | _Done | _Lost] = queue.SimpleQueue()
@@ -164,6 +171,8 @@ class LaneRunner:
             store = LedgerStore(self._settings.state_dir / f"{self.org}.sqlite3", self._codec)
             core = self._take_over(store)
             self._loop(core, store)
+            if not self._closing.is_set():
+                raise LaneLost(f"{self.org}: {self._ended}. Take over anew.")
             self._metrics.state(self.org, "closed")
         except LaneRefused as error:
             self.failure = error
@@ -184,12 +193,9 @@ class LaneRunner:
         takeover = self._clock.mono()
         read = self._log.restore(store, self._closing.is_set)
         standing = self._log.standing(store)
-        if standing.lost:
-            raise LaneRefused(f"{self.org}: the ledger is lost: {standing.lost}.")
-        if standing.certify:
-            self._log.certify(store)
         offset = standing.offset
         budget = Budget(self._limits, self._clock.mono())
+        self._make_whole(store, standing, budget, takeover)
         decode = cast(Callable[[bytes], Command], self._codec.decode)
         core = Lane(self.org, self._settings.core, store, budget, uuid.uuid4().hex, decode, takeover)
         self._do(core.handle(Restored(offset), self._clock.now()))
@@ -198,6 +204,34 @@ class LaneRunner:
         seconds = round(self._clock.mono() - began, 3)
         logger.info("lane_taken_over", org=self.org, ledger_records=read, offset=offset, seconds=seconds)
         return core
+
+    def _make_whole(self, store: LedgerStore, standing: Standing, budget: Budget, takeover: float) -> None:
+        """Rebuild the ledger where that was asked for; where it is lost, wait until somebody asks."""
+        tools = Tools(
+            self.org, self._settings.core, self._log, store, self._codec, budget, self._client.call, self._calls,
+            self._clock.now, self._metrics, self._closing.is_set, self._as_record,
+        )  # fmt: skip
+        asked = store.get(control.REBUILD)
+        if standing.lost and not control.rebuild_wanted(asked):
+            self._metrics.state(self.org, "ledger_lost")
+            self.waits_for = "ledger lost"
+            then = f"`k2x ledger rebuild --org {self.org}` restores it from Xero; until then its orders wait in Kafka"
+            logger.error("ledger_lost", org=self.org, why=standing.lost, next=then)
+            found = rebuild.await_asked(tools, standing.offset)
+            asked = control.rebuild_asked(self.org, found, self._clock.utc())
+            self._write(store, {control.REBUILD: asked})
+        if asked is not None and control.rebuild_wanted(asked):
+            self._metrics.state(self.org, "rebuilding")
+            self.waits_for = "rebuilding its ledger"
+            path = self._settings.state_dir / f"{self.org}.rebuild.sqlite3"
+            rebuild.Rebuild(tools, path, asked, standing.offset, takeover).run()
+        elif standing.certify:
+            self._write(store, {control.CERTIFICATE: self._log.certificate()})
+
+    def _write(self, store: LedgerStore, entries: dict[str, LedgerEntry]) -> None:
+        work = Transact(0, dict(entries))
+        values, end = self._log.transact(work, None)
+        store.apply(work, values, end)
 
     def _loop(self, core: Lane, store: LedgerStore) -> None:
         self._wake_at = self._clock.mono()
@@ -223,6 +257,10 @@ class LaneRunner:
             return self._inbox.get(timeout=max(0.0, self._wake_at - self._clock.mono()))
         except queue.Empty:
             return Tick()
+
+    def _as_record(self, message: Message) -> Record:
+        headers = tuple((name, value or b"") for name, value in message.headers() or [])
+        return self._record(Incoming(message.offset() or 0, message.key(), message.value(), headers))
 
     def _record(self, record: Incoming) -> Record:
         value, command, problem = record.value or b"", None, ""
@@ -250,7 +288,8 @@ class LaneRunner:
                     self.full = True
                 case Resume():
                     self.full = False
-                case Close():
+                case Close(reason):
+                    self._ended = reason
                     return
 
     def _gauges(self, core: Lane, store: LedgerStore) -> None:

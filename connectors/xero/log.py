@@ -7,11 +7,12 @@ TransactionAborted only when it is certainly not; whatever is not certain raises
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from confluent_kafka import (
+    OFFSET_BEGINNING,
     OFFSET_INVALID,
     Consumer,
     KafkaError,
@@ -31,10 +32,12 @@ from connectors.xero.ledger import LedgerStore
 from connectors.xero.settings import SinkSettings
 from schemas import topics
 from schemas.codec import Codec
+from schemas.types import LedgerEntry
 
 _TIMEOUT = 30.0  # seconds for a broker's answer at the start
 _QUIET = 20.0  # seconds without a record before the end of the ledger: the broker is gone
 _READ = 2000  # records a poll while the ledger is read
+_BATCH = 500  # records a poll otherwise: what one transaction may hold the outcome of
 _WAIT = 0.1  # seconds: consume() waits them out unless it gets all it asked for, so the end of the topic costs them
 # The last: the broker has forgotten a transactional id that rested too long. librdkafka would open it anew by itself
 # (seen), and then nobody knows who wrote in between: the ledger is read again.
@@ -131,12 +134,56 @@ class LaneLog:
             )
         )
 
-    def certify(self, store: LedgerStore) -> None:
-        """Write the ledger's birth certificate: from now on it is whole, or known not to be."""
-        entry = control.certificate(self.org, self._commands, self._utc())
-        work = Transact(0, {control.CERTIFICATE: entry})
-        values, offset = self.transact(work, None)
-        store.apply(work, values, offset)
+    def certificate(self) -> LedgerEntry:
+        """The ledger's birth certificate: once written, the ledger is whole, or known not to be."""
+        return control.certificate(self.org, self._commands, self._utc())
+
+    # -- reading, for a rebuild ---------------------------------------------------------------------------------
+
+    def ends(self) -> tuple[int, int]:
+        """The command topic's first offset, and the one after its last."""
+        consumer = self._consumer()
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topics.commands(self.org), 0), timeout=_TIMEOUT)
+        except KafkaException as error:
+            raise LaneLost(f"{self.org}: the command topic cannot be read: {error}. Tried again.") from error
+        finally:
+            consumer.close()
+        return int(low), int(high)
+
+    def commands(self, first: int, stopped: Callable[[], bool], *, follow: bool = False) -> Iterator[list[Message]]:
+        """The command topic's records from `first` to its end, in batches; `follow`: for ever, with empty batches
+        between, so that whoever reads may look up. LaneLost when `stopped`."""
+        yield from self._read([TopicPartition(topics.commands(self.org), 0, first)], stopped, follow=follow)
+
+    def results(self, stopped: Callable[[], bool]) -> Iterator[list[Message]]:
+        """Everything on the result topic, every organisation's, in batches."""
+        admin = AdminClient(self._kafka)
+        count = len(admin.list_topics(topics.RESULTS, timeout=_TIMEOUT).topics[topics.RESULTS].partitions)
+        yield from self._read([TopicPartition(topics.RESULTS, n, OFFSET_BEGINNING) for n in range(count)], stopped)
+
+    def _read(
+        self, partitions: list[TopicPartition], stopped: Callable[[], bool], *, follow: bool = False
+    ) -> Iterator[list[Message]]:
+        consumer, heard, open_ = self._consumer(), time.monotonic(), {p.partition for p in partitions}
+        try:
+            consumer.assign(partitions)
+            while open_ or follow:
+                if stopped():
+                    raise LaneLost(f"{self.org}: stopped while {partitions[0].topic} was read.")
+                messages = consumer.consume(_BATCH, _WAIT)
+                if messages or follow:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > _QUIET:
+                    raise LaneLost(f"no end of {partitions[0].topic} within {_QUIET:.0f} s. Is Kafka up?")
+                good, ended = _sorted(messages)
+                open_ -= ended
+                if good or follow:
+                    yield good
+        except KafkaException as error:
+            raise LaneLost(f"{self.org}: {partitions[0].topic} cannot be read: {error}. Tried again.") from error
+        finally:
+            consumer.close()
 
     def _consumer(self, group: str | None = None) -> Consumer:
         conf = {
@@ -262,14 +309,8 @@ def _read_to_end(consumer: Consumer, store: LedgerStore, topic: str, stopped: Ca
             heard = time.monotonic()
         elif time.monotonic() - heard > _QUIET:
             raise LaneLost(f"no end of {topic} within {_QUIET:.0f} s. Is Kafka up?")
-        ended, good = False, []
-        for message in messages:
-            if message.error() is None:
-                good.append(((message.key() or b"").decode(), message.value()))
-            elif message.error().code() == KafkaError._PARTITION_EOF:
-                ended = True
-            else:
-                raise KafkaException(message.error())
+        found, ended = _sorted(messages)
+        good = [((message.key() or b"").decode(), message.value()) for message in found]
         if good:
             count += len(good)
             position = consumer.position([TopicPartition(topic, 0)])[0].offset
@@ -277,3 +318,17 @@ def _read_to_end(consumer: Consumer, store: LedgerStore, topic: str, stopped: Ca
         if ended:
             return count
     raise LaneLost(f"{topic}: stopped while it was read.")
+
+
+def _sorted(messages: list[Message]) -> tuple[list[Message], set[int]]:
+    """The records among them, and the partitions that have come to their end."""
+    good, ended = [], set()
+    for message in messages:
+        error = message.error()
+        if error is None:
+            good.append(message)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            ended.add(message.partition() or 0)
+        else:
+            raise KafkaException(error)
+    return good, ended

@@ -7,7 +7,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from connectors.xero.calls import Answer, Call
 from connectors.xero.core.events import Send, Transact
 
-LANE_STATES = ("taking_over", "running", "paused", "failed", "refused", "closed")
+# ledger_lost: it waits for `k2x ledger rebuild`; orders wait in their topic, nothing is posted.
+LANE_STATES = ("taking_over", "ledger_lost", "rebuilding", "running", "paused", "failed", "refused", "closed")
 _LATENCY = (0.5, 1, 1.5, 2, 3, 4, 6, 10, 20, 60, 300, 1800, 7200, 86400)
 _CALL = (0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60)
 _BATCH = (1, 2, 5, 10, 20, 30, 40, 50, 75, 100)
@@ -48,6 +49,9 @@ class SinkMetrics:
         )
         self.transactions = Histogram(
             "k2x_sink_transaction_seconds", "Duration of a transaction", ["org"], buckets=_CALL, registry=registry
+        )
+        self.rebuild = Gauge(
+            "k2x_ledger_rebuild_done", "How far a rebuild of the ledger is", ["org", "phase"], registry=registry
         )
         self.lane = Gauge("k2x_sink_lane_state", "1 for the state a lane is in", ["org", "state"], registry=registry)
 

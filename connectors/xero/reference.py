@@ -18,7 +18,7 @@ COMPLETE      counts {kind: rows}; code: ""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
@@ -87,14 +87,19 @@ def due(read_at: Mapping[Kind, float], now: float, scale: float = 1.0) -> list[K
 
 
 def follow(call: Call, answer: Answer) -> Call | None:
-    """The next call of a paged read, None at its end.
-
-    Contacts come by UpdatedDateUTC; one that changes while we read moves to the end and shifts a neighbour over the
-    edge of a page. So the cursor moves and the page stays the first; pages only within one second's contacts.
-    """
+    """The next call of a paged read, None at its end."""
     source = _SOURCES[kind_of(call)]
     rows = _collection(source, answer)
-    if not source.paged or len(rows) < PAGE_SIZE:
+    return turn(call, rows) if source.paged else None
+
+
+def turn(call: Call, rows: Sequence[Mapping[str, Any]]) -> Call | None:
+    """The next call of a list that is read by pages, None at its end.
+
+    Rows come by UpdatedDateUTC; one that changes while we read moves to the end and shifts a neighbour over the edge
+    of a page. So the cursor moves and the page stays the first; pages only within one second's rows.
+    """
+    if len(rows) < int(dict(call.query)["pageSize"]):
         return None
     newest = max(filter(None, (instant(row.get("UpdatedDateUTC")) for row in rows)), default=None)
     cursor = (newest - _SECOND).replace(microsecond=0) if newest else None

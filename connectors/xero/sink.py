@@ -221,5 +221,5 @@ def _describe(seat: _Seat) -> str:
     if seat.lane is None:
         return "waits to be taken over again"
     if seat.lane.start_offset is None:
-        return "taking over"
+        return seat.lane.waits_for or "taking over"
     return "full" if seat.lane.full else "running"

@@ -6,10 +6,12 @@ ledger topic that was deleted and made anew has none, however much a running lan
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from connectors.xero.core import records
+from connectors.xero.core.events import Record
 from schemas.types import LedgerEntry
 
 PREFIX = "@k2x|"  # no document's key begins so: theirs begin with an instance's slug, or are item codes
@@ -79,6 +81,28 @@ def offset(org: str, finished: int, at: datetime) -> LedgerEntry:
     entry = _entry(org, OFFSET, at)
     entry["command_offset"] = finished
     return entry
+
+
+def rebuild_asked(org: str, record: Record, at: datetime) -> LedgerEntry:
+    """Somebody wants the ledger restored from Xero; INTENDED until that is done."""
+    entry = _entry(org, REBUILD, at)
+    entry["state"], entry["command_offset"] = "INTENDED", record.offset
+    if record.command is not None:
+        entry["extra"] = {"id": record.command["command_id"]}
+    return entry
+
+
+def rebuild_progress(asked: LedgerEntry, phase: str, counts: Mapping[str, int], at: datetime) -> LedgerEntry:
+    """How far it is; phase "" when it is done."""
+    told = {name: str(number) for name, number in counts.items()}
+    extra = {"id": asked["extra"].get("id", ""), "phase": phase, **told}
+    changed: LedgerEntry = {**asked, "extra": extra, "state": "INTENDED" if phase else "POSTED", "updated_at": at}
+    return changed
+
+
+def rebuild_wanted(entry: LedgerEntry | None) -> bool:
+    """A rebuild was asked for and is not done."""
+    return entry is not None and entry["state"] == "INTENDED"
 
 
 def _entry(org: str, key: str, at: datetime) -> LedgerEntry:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from connectors.xero.calls import Answer
-from connectors.xero.core import answers, records
+from connectors.xero.core import answers, control, records
 from connectors.xero.core.contacts import Contacts
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.events import (
@@ -93,7 +93,11 @@ class Lane:
             case Answered(call_id, answer):
                 self._answered(call_id, answer)
             case Committed(tx):
-                self.planner.intended(self.desk.committed(tx))
+                batches = self.desk.committed(tx)
+                if control.rebuild_wanted(self.desk.ledger.get(control.REBUILD)):
+                    self.closed = True  # what these batches intended, the next life reads back
+                    return [Close("a rebuild of the ledger was asked for")]
+                self.planner.intended(batches)
             case Aborted(tx):
                 self.desk.aborted(tx)
             case Tick():
@@ -131,6 +135,9 @@ class Lane:
             self.desk.mark.finished(record.offset)
             self.desk.writing.finished = True
             return
+        if command["kind"] == "REBUILD":
+            self._rebuild_asked(record)
+            return
         job = Job(
             command, record.key, record.value, record.headers, record.offset, record.offset, records.home(command)
         )
@@ -142,6 +149,14 @@ class Lane:
             self.desk.hold_next(job)
         else:
             self._begin(job)
+
+    def _rebuild_asked(self, record: Record) -> None:
+        """Noted in the ledger; then this life ends, for a rebuild begins where nothing is under way: at a take-over."""
+        known = self.desk.entry(control.REBUILD)
+        self.desk.mark.finished(record.offset)
+        self.desk.writing.finished = True
+        if known is None or (known["command_offset"] or 0) < record.offset:
+            self.desk.writing.entries[control.REBUILD] = control.rebuild_asked(self.desk.org, record, self.desk.now.at)
 
     def _begin(self, job: Job) -> None:
         self.desk.jobs[job.home] = job

@@ -22,7 +22,7 @@ from schemas.types import LedgerEntry, Sale, Tender
 
 _PATIENCE = 4  # times that Xero may not find a fresh contact before a person looks
 _AFTER_404 = 5.0  # seconds, doubling
-_DECIDE = "Look at both; correct Xero by hand if it must change, then `k2x dlt redrive --decision skip`."
+DECIDE = "Look at both; correct Xero by hand if it must change, then `k2x dlt redrive --decision skip`."
 
 
 class Sales:
@@ -116,7 +116,7 @@ class Sales:
         )
         if sale["on_other_money"] == "REISSUE":
             text += " The rule says reissue, which this version of k2x does not do by itself yet: it waits for you."
-        self.desk.refuse(job, Refusal(ErrorClass.HELD, "other_money", text, _DECIDE))
+        self.desk.refuse(job, Refusal(ErrorClass.HELD, "other_money", text, DECIDE))
         self.desk.end(job)
 
     # -- contact ------------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ class Sales:
             self._payment_posted(document, body, "ADOPTED", due)
             return
         text = f"Payment {document.natural} is in Xero, but not as this order: {compare.shown(differences)}."
-        self.payment_refused(job, document, Refusal(ErrorClass.CONFLICT, "payment_differs", text, _DECIDE))
+        self.payment_refused(job, document, Refusal(ErrorClass.CONFLICT, "payment_differs", text, DECIDE))
 
     def payment_absent(self, document: Document) -> None:
         """No payment with our marker: send it, unless Xero had refused it."""
@@ -316,7 +316,7 @@ class Sales:
         elif due != 0:
             entry["state"], entry["reason"] = "HELD", f"due {due}"
             text = f"Invoice {job.number} still has {due} {sale['currency']} due after all payments of the order."
-            self.desk.refuse(job, Refusal(ErrorClass.CONFLICT, "not_fully_paid", text, _DECIDE))
+            self.desk.refuse(job, Refusal(ErrorClass.CONFLICT, "not_fully_paid", text, DECIDE))
         else:
             entry["state"], entry["status"], entry["reason"] = "POSTED", "PAID", None
             entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
@@ -354,7 +354,7 @@ class Sales:
         self.desk.end(job, entry)
 
     def _conflict(self, job: Job, code: str, text: str, xero_id: str | None = None) -> None:
-        self.desk.refuse(job, Refusal(ErrorClass.CONFLICT, code, text, _DECIDE))
+        self.desk.refuse(job, Refusal(ErrorClass.CONFLICT, code, text, DECIDE))
         entry = self.desk.entry(job.home)
         if code == "number_of_other_order":
             self.desk.end(job)

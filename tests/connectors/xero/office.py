@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry
 
@@ -42,6 +42,7 @@ class Office:
         self.kafka = {"bootstrap.servers": kafka}
         apply(self.kafka, [slug], 1, 1)
         self._producer = Producer(self.kafka)
+        self.metrics = CollectorRegistry()  # of the sink that was started last
         self._admin = AdminClient(self.kafka)  # kept: one that is let go never answers
 
     def put(self, *commands: Command) -> None:
@@ -65,12 +66,13 @@ class Office:
         name: str = "a",
         client: Callable[[str], Any] | None = None,
         clock: Clock | None = None,
+        core: CoreSettings = SHORT,
         **changes: Any,
     ) -> Iterator[Sink]:
         """A running sink process' worth of threads."""
         settings = SinkSettings(
             state_dir=self.home / name,
-            core=SHORT,
+            core=core,
             group_id=f"g-{self.slug}",
             session_timeout=6.0,
             reopen=0.2,
@@ -78,7 +80,8 @@ class Office:
         )
         # Only this test's organisation: the broker is shared.
         pattern = f"^xero\\.commands\\.{self.slug}\\.v1$"
-        metrics = SinkMetrics(CollectorRegistry())
+        metrics = SinkMetrics(registry := CollectorRegistry())
+        self.metrics = registry
         sink = Sink(settings, self.kafka, CODEC, client or self.client, clock=clock, metrics=metrics, pattern=pattern)
         stop, failure = threading.Event(), list[BaseException]()
 
@@ -114,9 +117,23 @@ class Office:
         return sum(1 for _ in read_to_end(self.kafka, [topics.dead_letter(topics.commands(self.slug))]))
 
     def committed(self) -> int:
-        asked = ConsumerGroupTopicPartitions(f"g-{self.slug}", [TopicPartition(topics.commands(self.slug), 0)])
-        found = self._admin.list_consumer_group_offsets([asked])[f"g-{self.slug}"].result(20)
-        return int(found.topic_partitions[0].offset)
+        """The group's offset, by a consumer that never joins it; below 0 where there is none."""
+        consumer = Consumer({**self.kafka, "group.id": f"g-{self.slug}", "enable.auto.commit": False})
+        try:
+            return int(consumer.committed([TopicPartition(topics.commands(self.slug), 0)], timeout=30)[0].offset)
+        finally:
+            consumer.close()
+
+    def calls(self, purpose: str) -> int:
+        """Answered calls of the last sink."""
+        labels = {"org": self.slug, "purpose": purpose}
+        return int(self.metrics.get_sample_value("k2x_xero_call_seconds_count", labels) or 0)
+
+    def make_topic_anew(self, topic: str) -> None:
+        """Deleted by mistake, and created again by `k2x topics apply`."""
+        self._admin.delete_topics([topic])[topic].result(20)
+        until(lambda: topic not in self._admin.list_topics(timeout=10).topics)
+        apply(self.kafka, [self.slug], 1, 1)
 
     def side_door(self, path: str, body: Any = None, method: str | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()

@@ -1,0 +1,44 @@
+"""What the sink's results say of an order, a contact or an item, folded from first to last: evidence for a rebuild."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from schemas.types import Result
+
+_KINDS = frozenset({"order", "invoice", "contact", "item"})
+
+
+@dataclass(frozen=True)
+class Said:
+    """`outcomes`: of each command, its last outcome and the message with it. `posted`: the command whose document is in
+    Xero, with its id and number there."""
+
+    outcomes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    posted: str | None = None
+    id: str | None = None
+    number: str | None = None
+
+    @property
+    def settled(self) -> bool:
+        """An order that was PAID at some version."""
+        return any(outcome == "POSTED" for outcome, _ in self.outcomes.values())
+
+    def of(self, command_id: str) -> tuple[str, str]:
+        """Outcome and message; empty where nothing was said."""
+        return self.outcomes.get(command_id, ("", ""))
+
+
+def heard(said: Said, result: Result) -> Said:
+    """One more result about the same thing. Those of the streams and of people are not about a command's outcome."""
+    command, outcome = result["command_id"], result["outcome"]
+    if command is None or result["kind"] not in _KINDS:
+        return said
+    if outcome in ("POSTED", "ADOPTED") and result["xero_id"]:
+        # An order's last word repeats its invoice's id; the invoice's own says by which command it was posted.
+        by = said.posted if result["kind"] == "order" and said.posted else command
+        said = replace(said, posted=by, id=result["xero_id"], number=result["number"])
+    if result["kind"] == "invoice" or (outcome == "UNCHANGED" and command in said.outcomes):
+        return said
+    return replace(said, outcomes={**said.outcomes, command: (outcome, result["message"] or "")})
