@@ -15,27 +15,32 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
+from click.testing import CliRunner, Result
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from connectors.xero.sandbox.chart import demo_client_id, demo_client_secret
-from k2x import kafka_topics
+from k2x import kafka_topics, wiring
 from k2x.audit.books_hash import entries
 from k2x.audit.log import read_to_end
+from k2x.cli import main
 from k2x.config import load
 from k2x.demo.deployment import deployment, secrets
 from k2x.publish import publish_rules
+from k2x.replay.backlog import Backlog
 from k2x.replay.ready import complete_organisations
 from k2x.settings import Settings
 from schemas import topics
 from schemas.codec import Codec
 from schemas.delivery import Deliverer, Record
 from schemas.ids import CommittedIds
+from schemas.letters import ErrorClass, Origin, Reason, letter_headers
 from tests.bench.rig import free_port
 
 ORGS = ("uk", "uk-2", "uk-3")
@@ -51,11 +56,12 @@ class Town:
         self.codec = Codec(CommittedIds())
         self.home = home
         self.config = home / "k2x.yaml"
+        self.org = "uk"  # whom the store feeds now
         names = ["xero", "kentico", "receiver", *(f"{n}-metrics" for n in ("receiver", "streams", "sink"))]
         self.ports = {name: free_port() for name in names}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._admin = AdminClient(self.kafka)
-        self._deliverer = Deliverer(self.kafka)
+        self._deliverer = Deliverer({**self.kafka, "log_level": 0})  # it outlives the broker by a moment
         self._variables = secrets() | {_secret(org): demo_client_secret(org) for org in ORGS}
 
     # -- processes ----------------------------------------------------------------------------------------------
@@ -68,7 +74,7 @@ class Town:
         self._start("xero", "-m", "connectors.xero.sandbox", *xero)
         kentico = ["--port", str(self.ports["kentico"]), "--data", str(self.home / "kentico")]
         self._start("kentico", "-m", "connectors.kentico.sandbox", *kentico)
-        self._write_config("uk")
+        self.write_config(self.org, self.config)
         kafka_topics.apply(self.kafka, ORGS, 3, 1)
         publish_rules(self.settings, self.kafka, self.codec, by="test")
         for name in ("receiver", "streams", "sink"):
@@ -84,11 +90,30 @@ class Town:
         """The store's orders go to `org` from now on."""
         for name in ("streams", "sink"):
             self.stop(name)
-        self._write_config(org)
+        self.org = org
+        self.write_config(self.org, self.config)
         publish_rules(self.settings, self.kafka, self.codec, by="test")
         for name in ("streams", "sink"):
             self.start(name)
         self.until(f"{org} is read", lambda: org in complete_organisations(self.kafka))
+        self.consumes()
+
+    def write_config(self, org: str, path: Path) -> Path:
+        """A k2x.yaml whose only organisation is `org`, with the demo's British rules."""
+        given = deployment(self.kafka["bootstrap.servers"], self.ports | {"reader-metrics": 0}, self.home, speed=1.0)
+        rules = Path(given["organisations"]["uk"]["rules"])
+        own = self.home / f"{org}.yaml"
+        own.write_text(re.sub(r"(?m)^organisation: uk$", f"organisation: {org}", rules.read_text("utf-8")), "utf-8")
+        given["organisations"] = {
+            org: {"client_id": demo_client_id(org), "client_secret_env": _secret(org), "rules": str(own)}
+        }
+        given["stores"] = {STORE: {"organisation": org}, "seed2021/SeedUK": {"organisation": org}}
+        given["xero"]["budget"] = {"minute": 3000}
+        given["xero"]["sink"]["session_timeout_s"] = 45.0  # a frozen sink stays a member
+        given["replay"] = {"patience_s": 3.0}
+        path.write_text(yaml.safe_dump(given), "utf-8")
+        (self.home / "default.yaml").write_text(rules.with_name("default.yaml").read_text("utf-8"), "utf-8")
+        return path
 
     def start(self, name: str) -> None:
         self._start(name, "-m", "k2x", "run", name, "--config", str(self.config), "--log-level", "warning")
@@ -114,22 +139,27 @@ class Town:
         finally:
             self.signal(name, signal.SIGCONT)
 
-    def k2x(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """The command line, to its end."""
-        return subprocess.run(
-            self._command(*arguments), capture_output=True, text=True, timeout=240, env=self._env(variables), check=False
-        )
+    def consumes(self) -> None:
+        """Until streams and sink hold what the organisation needs."""
+        groups = wiring.streams(self.settings, self.kafka, "x").group_id, wiring.sink(self.settings, "x").group_id
+        Backlog(self.kafka, [self.org], topics.REPLAY_OF, *groups).await_consumers(PATIENCE)
+
+    def k2x(self, *arguments: str, config: Path | None = None, **variables: str) -> Result:
+        """The command line, to its end, in this process: its imports cost more than most commands."""
+        command = [*arguments, "--config", str(config or self.config)]
+        return CliRunner().invoke(main, command, env={**self._variables, **variables})
 
     def begin(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """The command line, going on."""
+        command = [sys.executable, "-m", "k2x", *arguments, "--config", str(self.config)]
         return subprocess.Popen(
-            self._command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._env(variables)
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._env(variables)
         )
 
     def json(self, *arguments: str, **variables: str) -> dict[str, Any]:
         """A command's one JSON object; it must have succeeded."""
         done = self.k2x(*arguments, "--json", **variables)
-        assert done.returncode == 0, done.stderr[-3000:] + done.stdout[-500:]
+        assert done.exit_code == 0, done.output[-3000:] + repr(done.exception)
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
@@ -138,7 +168,9 @@ class Town:
     def trade(self, orders: int, seed: str, **wanted: Any) -> None:
         """Let the Kentico shop place orders, pay and edit them, and tell of all that by signed webhooks."""
         url = f"http://127.0.0.1:{self.ports['kentico']}"
-        httpx.post(f"{url}/_sandbox/target", json={"url": f"http://127.0.0.1:{self.ports['receiver']}"}).raise_for_status()
+        httpx.post(
+            f"{url}/_sandbox/target", json={"url": f"http://127.0.0.1:{self.ports['receiver']}"}
+        ).raise_for_status()
         body = {
             "orders": orders, "seed": seed, "sites": {STORE: 1}, "shares": {"webhook": 1}, "pay_after": 0.5,
             "edit_after": 0.5, "master_data": 0.1, **wanted,
@@ -146,19 +178,29 @@ class Town:
         httpx.post(f"{url}/_sandbox/trade", json=body).raise_for_status()
         self.until("the shop has told everything", lambda: httpx.get(f"{url}/_sandbox/trade").json()["done"])
 
+    def deliver(self, *records: Record) -> None:
+        """Records as they are."""
+        self._deliverer.deliver_now(records)
+
     def put(self, *orders: dict[str, Any]) -> None:
         """Versions of orders, as the receiver would write them."""
-        encode = self.codec.encode
-        self._deliverer.deliver_now(
-            [Record(topics.ORDERS, _key(o).encode(), encode("order", o)) for o in orders]
-        )
+        self.deliver(*(Record(topics.ORDERS, key_of(o).encode(), self.codec.encode("order", o)) for o in orders))
+
+    def letter(self, order: dict[str, Any]) -> str:
+        """A dead letter of an order, as streams would have written it; its address."""
+        key, topic = key_of(order), topics.dead_letter(topics.ORDERS)
+        reason = Reason(ErrorClass.MAPPING, "account_unknown", f"{key}: no account", "Mend it.", self.org, STORE, key)
+        headers = letter_headers(Origin(topics.ORDERS, 0, 0, "streams", "Accounts"), reason, datetime.now(UTC))
+        self.deliver(Record(topic, key.encode(), self.codec.encode("order", order), headers))
+        last = [m for m in self.messages(topic) if m.key() == key.encode()][-1]
+        return f"{topic}:{last.partition()}:{last.offset()}"
 
     def orders(self) -> dict[str, dict[str, Any]]:
         """The latest version of each order on the source topic."""
         found: dict[str, dict[str, Any]] = {}
         for message in read_to_end(self.kafka, [topics.ORDERS]):
             order = self.codec.decode(message.value() or b"")
-            found[_key(order)] = max(order, found.get(_key(order), order), key=lambda o: o["version"])
+            found[key_of(order)] = max(order, found.get(key_of(order), order), key=lambda o: o["version"])
         return found
 
     # -- what came of it ----------------------------------------------------------------------------------------
@@ -167,10 +209,10 @@ class Town:
     def settings(self) -> Settings:
         return load(self.config)
 
-    def settle(self, org: str) -> None:
+    def settle(self) -> None:
         """Until everything that came in is finished."""
         self.until("streams has read everything", lambda: self.lag("k2x-streams", topics.ORDERS, topics.CUSTOMERS) == 0)
-        self.until("the sink has finished everything", lambda: self.lag("k2x-sink", topics.commands(org)) == 0)
+        self.until("the sink has finished everything", lambda: self.lag("k2x-sink", topics.commands(self.org)) == 0)
 
     def results(self, **wanted: Any) -> list[dict[str, Any]]:
         rows = [self.codec.decode(m.value() or b"") for m in read_to_end(self.kafka, [topics.RESULTS])]
@@ -188,6 +230,10 @@ class Town:
         end = sum(future.result(20).offset for future in ends.values())
         return int(end - sum(max(0, p.offset) for p in done.topic_partitions))
 
+    def edit(self, **wanted: Any) -> None:
+        """Something that a person does in Xero."""
+        httpx.post(f"{self._xero}/_sandbox/edit", json=wanted, timeout=60).raise_for_status()
+
     def export(self, org: str) -> dict[str, Any]:
         found: dict[str, Any] = httpx.get(f"{self._xero}/_sandbox/books/{org}", timeout=60).json()
         return found
@@ -196,10 +242,16 @@ class Town:
         found = self.export(org)
         return entries(found["invoices"], found["payments"])
 
-    def writes(self, org: str) -> int:
-        """Requests that would change something, refused ones included."""
+    def same_lock(self, org: str) -> None:
+        """Close the periods of `org` that are closed in the first organisation, as its accountant would."""
+        known = httpx.get(f"{self._xero}/_sandbox/settings", timeout=60).json()["organisations"]["uk"]
+        days = {name: known[name] for name in ("period_lock_date", "end_of_year_lock_date")}
+        httpx.post(f"{self._xero}/_sandbox/settings", json={"org": org, **days}).raise_for_status()
+
+    def writes(self, org: str, route: str = "") -> int:
+        """Requests that would change something, refused ones included; of one resource if it is named."""
         counts = httpx.get(f"{self._xero}/_sandbox/requests?org={org}", timeout=60).json()["counts"]
-        return sum(row["calls"] for row in counts if row["method"] != "GET")
+        return sum(row["calls"] for row in counts if row["method"] != "GET" and route in ("", row["route"]))
 
     def until(self, what: str, holds: Callable[[], Any]) -> Any:
         ends = time.monotonic() + PATIENCE
@@ -228,29 +280,11 @@ class Town:
         except httpx.HTTPError:
             return False
 
-    def _write_config(self, org: str) -> None:
-        given = deployment(self.kafka["bootstrap.servers"], self.ports | {"reader-metrics": 0}, self.home, speed=1.0)
-        rules = Path(given["organisations"]["uk"]["rules"])
-        own = self.home / f"{org}.yaml"
-        own.write_text(re.sub(r"(?m)^organisation: uk$", f"organisation: {org}", rules.read_text("utf-8")), "utf-8")
-        given["organisations"] = {
-            org: {"client_id": demo_client_id(org), "client_secret_env": _secret(org), "rules": str(own)}
-        }
-        given["stores"] = {STORE: {"organisation": org}, "seed2021/SeedUK": {"organisation": org}}
-        given["xero"]["budget"] = {"minute": 3000}
-        given["xero"]["sink"]["session_timeout_s"] = 45.0  # a frozen sink stays a member
-        given["replay"] = {"patience_s": 3.0}
-        self.config.write_text(yaml.safe_dump(given), "utf-8")
-        (self.home / "default.yaml").write_text(rules.with_name("default.yaml").read_text("utf-8"), "utf-8")
-
     def _start(self, name: str, *arguments: str) -> None:
         with (self.home / f"{name}.log").open("ab") as out:
             self._processes[name] = subprocess.Popen(
                 [sys.executable, *arguments], stdout=out, stderr=out, env=self._env({})
             )
-
-    def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "k2x", *arguments, "--config", str(self.config)]
 
     def _env(self, variables: dict[str, str]) -> dict[str, str]:
         return {**os.environ, **self._variables, **variables}
@@ -260,5 +294,5 @@ def _secret(org: str) -> str:
     return f"XERO_{org.upper().replace('-', '_')}_SECRET"
 
 
-def _key(order: dict[str, Any]) -> str:
+def key_of(order: dict[str, Any]) -> str:
     return f"{order['instance']}|{order['order']['OrderID']}"
