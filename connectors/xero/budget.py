@@ -116,6 +116,18 @@ class Budget:
         elif answer.status:
             self._backoff.clear()
 
+    def probed(self, now: float) -> bool:
+        """Whether the minute is known."""
+        return self._minute.unprobed(now) is None
+
+    def available(self, now: float) -> int:
+        """Calls that the minute has for us now."""
+        return self._minute.available(now)
+
+    def next_call(self, now: float) -> float:
+        """Seconds until the bucket holds one call more; infinite when it is full."""
+        return self._minute.next_call(now)
+
     def snapshot(self, now: float) -> Snapshot:
         """For metrics."""
         wait, reason = self.why(now, "write")
@@ -206,6 +218,11 @@ class _Minute:
         self._roll(now)
         foreign = self._foreign if now < self._foreign_until else 0
         return max(0, min(self._limit - foreign - len(self._recent), math.floor(self._tokens + _NOTHING)))
+
+    def next_call(self, now: float) -> float:
+        self._roll(now)
+        missing = math.floor(self._tokens + _NOTHING) + 1 - self._tokens
+        return missing / self._rate if self._tokens + missing <= self._burst + _NOTHING else math.inf
 
     def _roll(self, now: float) -> None:
         while self._recent and self._recent[0] <= now - self._window:

@@ -79,9 +79,19 @@ class Hands:
             self.world.say("somebody", "{}: {}", what, order.key)
 
     def _touch_customer(self, org: str, contact: Contact, what: str) -> None:
-        """All orders of whom this contact is, or may become."""
-        for order in self.world.workload.orders.values():
-            if order.org == org and contact.number and contact.number == order.customer.replace("shop|", "W"):
+        """All orders of whom this contact is, or may become: by number, e-mail, or a document that it has."""
+        workload, books = self.world.workload, self.world.xero.books[org]
+        whose = {
+            who[0]["key"]
+            for who in workload.customers[org].values()
+            if who[0]["number"] == contact.number or who[0]["email"] == contact.fields.get("EmailAddress", "-")
+        }
+        for id_ in books.documents_by_contact.get(contact.id, ()):
+            order = workload.numbers.get((org, books.invoices[id_].number))
+            if order is not None:
+                whose.add(order.customer)
+        for order in workload.orders.values():
+            if order.org == org and order.customer in whose:
                 self._touch(order, what)
 
     # -- invoices -----------------------------------------------------------------------------------------------

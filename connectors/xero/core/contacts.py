@@ -197,6 +197,9 @@ class Contacts:
             for job in document.jobs:
                 job.command["findings"].append("The e-mail address was left out: Xero calls it invalid.")
             self._again(document)
+        elif element.id is not None and document.suspect is None:
+            document.suspect = refusal  # an error beside an id: written or not, an upsert may be sent once more
+            self._again(document)
         else:
             self.refused(document, refusal)
 

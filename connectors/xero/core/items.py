@@ -51,7 +51,13 @@ class Items:
         """One element of POST Items."""
         job = document.jobs[0]
         if not element.good:
-            self.refused(document, outcomes.judge(element.errors)[1])
+            refusal = outcomes.judge(element.errors)[1]
+            if element.id is None or document.suspect is not None:
+                self.refused(document, refusal)
+                return
+            document.suspect = refusal  # an error beside an id: written or not, an upsert may be sent once more
+            document.attempt += 1
+            self.desk.ready[Step.ITEM].append(document)
             return
         entry = self.desk.fresh(document.key, "item")
         entry["state"], entry["intention"], entry["reason"] = "POSTED", None, None

@@ -21,7 +21,7 @@ from schemas.types import Intention
 
 _GROW = 5  # documents a batch grows by after a good answer, until the setting
 _LEAST = 5  # documents a batch shrinks to after time-outs
-_ASK_AGAIN = 0.05  # seconds between looks at the bucket while orders gather
+_ASK_AGAIN = 1.0  # seconds between looks while orders gather and nothing else says when: an answer comes before
 # Calls a chain still needs, from this step on.
 _CHAIN = {Step.CONTACT: 3, Step.INVOICE: 2, Step.PAYMENT: 1, Step.ITEM: 1}
 _CHAIN_ORDER = (Step.CONTACT, Step.INVOICE, Step.PAYMENT)
@@ -71,29 +71,30 @@ class Planner:
                 if batch.again_at > now:
                     self.wakes.append(batch.again_at)
                 elif self._slots() <= 0:
-                    self.wakes.append(now + _ASK_AGAIN)
+                    self.wakes.append(now + _ASK_AGAIN)  # an answer comes before
                 elif self._patient(batch.lookup and batch.tries > 1, now):
                     self.again(batch)
 
     def _slots(self) -> int:
         busy = sum(1 for b in self.batches.values() if b.state is not Rest.RESTING)
-        limit: int = (
-            1 if self.troubles or not self.budget.snapshot(self.desk.now.mono).probed else self.budget.limits.concurrent
-        )
+        alone = self.troubles or not self.budget.probed(self.desk.now.mono)
+        limit: int = 1 if alone else self.budget.limits.concurrent
         return limit - busy
 
     def _tokens(self, now: float) -> int:
         """Calls that the bucket holds beyond those already formed."""
         formed = sum(1 for b in self.batches.values() if b.state is Rest.INTENDING)
-        snapshot = self.budget.snapshot(now)
-        return (int(snapshot.minute_available) if snapshot.probed else 1) - formed
+        return (self.budget.available(now) if self.budget.probed(now) else 1) - formed
 
     def _may(self, now: float, kind: str) -> bool:
+        """Whether a call may go now. If not, something in flight will end, or a wake says when."""
+        if self._slots() <= 0:
+            return False
         wait = self.budget.may_send(now, kind)
         if wait > 0:
             self.wakes.append(now + wait)
             return False
-        return self._slots() > 0 and self._tokens(now) > 0
+        return self._tokens(now) > 0
 
     def _lookups(self, step: Step, now: float) -> None:
         queue = self.desk.lookups[step]
@@ -129,8 +130,10 @@ class Planner:
         for step in (Step.PAYMENT, Step.INVOICE, Step.CONTACT, Step.ITEM):
             queue = self.desk.ready[step]
             while queue and self._due(queue, now):
-                if not self._may(now, "write") or not self._worth(step, queue, now):
-                    self.wakes.append(now + _ASK_AGAIN)
+                if not self._may(now, "write"):
+                    break
+                if not self._worth(step, queue, now):
+                    self.wakes.append(now + min(self.budget.next_call(now), _ASK_AGAIN))
                     break
                 self.form(step, _take(queue, self.sizes[step], now))
 

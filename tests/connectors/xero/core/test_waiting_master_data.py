@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from connectors.xero.calls import Answer
+from connectors.xero.calls import Answer, Call
 from connectors.xero.core.records import invoice_key
 from tests.connectors.xero.commands import T0, contact, contact_command, envelope, sale
 from tests.connectors.xero.core.paper_xero import HEADERS
@@ -74,11 +74,11 @@ def test_changes_behind_a_customers_refused_write_have_their_turn() -> None:
     world = _world()
     original = world.xero.do
 
-    def refused(call: object, now: float) -> Answer:
+    def refused(call: Call, now: float) -> Answer:
         if world.writes == 1:
             row = {"ContactNumber": "WC1", "ValidationErrors": [{"Message": "No."}], "HasValidationErrors": True}
             return Answer(200, HEADERS, {"Contacts": [row]}, token_id="t")
-        return original(call, now)  # type: ignore[arg-type]
+        return original(call, now)
 
     world.xero.do = refused  # type: ignore[method-assign]
     world.put(sale(1), contact_command(**_changed(1, 1), version=1)).run()  # type: ignore[arg-type]
@@ -90,8 +90,8 @@ def test_an_element_with_neither_id_nor_error_is_looked_up() -> None:
     world = _world()
     original = world.xero.do
 
-    def mute(call: object, now: float) -> Answer:
-        answer = original(call, now)  # type: ignore[arg-type]
+    def mute(call: Call, now: float) -> Answer:
+        answer = original(call, now)
         if world.writes == 2 and "Invoices" in answer.body and answer.body["Invoices"][0].get("HasErrors") is False:
             return Answer(200, HEADERS, {"Invoices": [{"InvoiceNumber": "W-1", "HasErrors": False}]}, token_id="t")
         return answer
@@ -100,3 +100,20 @@ def test_an_element_with_neither_id_nor_error_is_looked_up() -> None:
     world.put(sale(1)).run()
     assert world.outcomes("invoice") == ["ADOPTED"]
     assert world.outcomes()[-1] == "POSTED"
+
+
+def test_a_contact_with_an_id_and_an_error_is_upserted_once_more() -> None:
+    world = _world()
+    original = world.xero.do
+
+    def unsure(call: Call, now: float) -> Answer:
+        answer = original(call, now)
+        if call.writes and world.writes == 1:
+            row = {**answer.body["Contacts"][0], "ValidationErrors": [{"Message": "An error occurred."}]}
+            return Answer(200, HEADERS, {"Contacts": [row]}, token_id="t")
+        return answer
+
+    world.xero.do = unsure  # type: ignore[method-assign]
+    world.put(sale(1)).run()
+    assert world.outcomes() == ["POSTED"]
+    assert len(world.xero.contacts) == 1
