@@ -164,7 +164,7 @@ class Case:
         """k2x says so: in the ledger, or, where that knows nothing, in a result. A later version may wait meanwhile."""
         entry = self.entry
         if entry is not None:
-            return entry.status == "PAID" and entry.state in ("POSTED", "WAITING")
+            return entry.status == "PAID" and "POSTED" in (entry.state, entry.was)
         return any(result.outcome in DONE for result in self.dossier.results)
 
     @property

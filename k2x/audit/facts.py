@@ -119,7 +119,8 @@ class ResultSeen:
 
 @dataclass(frozen=True)
 class EntrySeen:
-    """The newest ledger entry of one document. `intended_at` None: no open intention."""
+    """The newest ledger entry of one document. `intended_at` None: no open intention. `was`: of one that is WAITING,
+    the document's own state."""
 
     key: str
     ledger_key: str
@@ -142,6 +143,7 @@ class EntrySeen:
     retry_at: datetime | None = None
     reason: str = ""
     updated_at: datetime | None = None
+    was: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ KINDS = ("lost", "doubled", "drifted", "unmatched", "stuck")
 _AGAIN = "send the order again (save it in Kentico, or replay it): nothing is posted twice."
 _MEANT = "unless a bookkeeper meant it."
 
-# code → (kind, what to do next). {trace}: the command that tells the order's story.
+# code → (kind, what to do next). {trace}: the command that tells the order's story; {org}: the organisation.
 CODES: dict[str, tuple[str, str]] = {
     # came in, and is nowhere
     "no_trace": ("lost", "See {trace}, then " + _AGAIN),
@@ -81,7 +81,8 @@ class Finding:
     def next(self) -> str:
         """What to do."""
         place = self.store if self.store.partition("/")[2] else self.order.partition("|")[0]
-        return CODES[self.code][1].format(trace=f"`k2x trace {place}/{self.order.partition('|')[2]}`")
+        trace = f"`k2x trace {place}/{self.order.partition('|')[2]}`"
+        return CODES[self.code][1].format(trace=trace, org=self.org)
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -107,7 +107,8 @@ class _Judgement:
         if case.is_posted or self._left_by_ledger():
             self._posted()
             return self._made("posted")
-        begun = case.entry is not None and not (case.entry.state == "VOIDED" and not case.entry.xero_id)
+        entry = case.entry
+        begun = entry is not None and not ("VOIDED" in (entry.state, entry.was) and not entry.xero_id)
         # What stands under the number of an order that the sink never had in hands is nobody's.
         return self._made(self._unposted(), claims=begun)
 
@@ -203,7 +204,7 @@ class _Judgement:
         at, case = self.at, self.case
         if at is None:
             return False
-        made = [command for command in case.dossier.commands if command.version >= case.since]
+        made = [one for one in case.dossier.commands if one.org == case.org and one.version >= case.since]
         if made:
             last = max(made, key=lambda command: command.offset)
             if last.offset < at.taken.get(last.org, 0):

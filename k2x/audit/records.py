@@ -204,6 +204,7 @@ def _entry(value: Mapping[str, Any], key: str, own: str, org: str) -> EntrySeen:
         retry_at=value["retry_at"],
         reason=value["reason"] or "",
         updated_at=value["updated_at"],
+        was=value["extra"].get("was", ""),
     )
 
 

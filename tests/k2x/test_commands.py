@@ -165,6 +165,7 @@ def test_one_process_without_a_broker_says_what_to_do(shop: Path) -> None:
         "topics",
         "rules",
         "dlt",
+        "reconcile",
         "trace",
         "xero",
         "xero-sandbox",

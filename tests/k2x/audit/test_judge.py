@@ -316,7 +316,7 @@ def test_a_waiting_order_of_a_lane_that_speaks_is_just_waiting() -> None:
 
 
 def test_a_posted_order_with_a_later_version_waiting_is_posted() -> None:
-    waits = entry(state="WAITING", retry_at=minute(61))
+    waits = entry(state="WAITING", was="POSTED", retry_at=minute(61))
     both = file(orders=(seen(), seen(1)), entries=(waits, entry("payment", 1)), results=(result("WAITING", 1),))
     assert (verdict(both).state, codes(both)) == ("posted", [])
 
