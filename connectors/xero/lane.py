@@ -174,6 +174,12 @@ class LaneRunner:
             if not self._closing.is_set():
                 raise LaneLost(f"{self.org}: {self._ended}. Take over anew.")
             self._metrics.state(self.org, "closed")
+        except LaneLost as error:
+            self.failure = error
+            stopped = self._closing.is_set()  # in the middle of a take-over, which is no failure
+            self._metrics.state(self.org, "closed" if stopped else "failed")
+            if not stopped:
+                logger.error("lane_failed", org=self.org, error=str(error))
         except LaneRefused as error:
             self.failure = error
             self._metrics.state(self.org, "refused")

@@ -69,7 +69,7 @@ class LaneLog:
         self._codec = codec
         self._producer: Producer | None = None
         self._last_offset: int | None = None
-        self._kept: int | None = None  # the command offset that the ledger has
+        self._end = 0  # of the ledger, after our last transaction
         self._commands = ""  # the command topic's id
 
     # -- take-over ----------------------------------------------------------------------------------------------
@@ -121,12 +121,11 @@ class LaneLog:
             raise LaneLost(f"{self.org}: no committed offset: {error}. Tried again.") from error
         finally:
             consumer.close()
-        self._kept = kept["command_offset"] if kept else None
         return control.standing(
             control.Facts(
                 empty=store.empty,
                 certified=certificate["extra"]["commands"] if certificate else None,
-                kept=self._kept,
+                kept=kept["command_offset"] if kept else None,
                 group=None if found == OFFSET_INVALID else found,
                 commands=self._commands,
                 low=low,
@@ -221,7 +220,7 @@ class LaneLog:
         values: dict[str, bytes | None] = {
             key: None if entry is None else self._codec.encode("ledger", entry) for key, entry in work.entries.items()
         }
-        if work.offset is not None and work.offset != self._kept:
+        if work.offset is not None:  # moved or not: whatever a lane at work writes shows that it was at work
             kept = control.offset(self.org, work.offset, self._utc())
             values[control.OFFSET] = self._codec.encode("ledger", kept)
         self._last_offset = None
@@ -236,8 +235,17 @@ class LaneLog:
             self._retrying(lambda: producer.commit_transaction(_TIMEOUT))
         except KafkaException as error:
             self._failed(producer, error)
-        self._kept = work.offset if work.offset is not None else self._kept
-        return values, None if self._last_offset is None else self._last_offset + 1
+        return values, self._grown()
+
+    def _grown(self) -> int | None:
+        """The ledger's offset after our entries. A topic that has become shorter was deleted and made anew beneath us,
+        which the producer does not notice (seen): the next take-over finds the ledger lost, so let it come now."""
+        if self._last_offset is None:
+            return None
+        if self._last_offset < self._end:
+            raise LaneLost(f"{self.org}: {topics.ledger(self.org)} was made anew while we wrote. Take over anew.")
+        self._end = self._last_offset + 1
+        return self._end
 
     def _produce(self, producer: Producer, work: Transact, values: Mapping[str, bytes | None]) -> None:
         ledger, dead = topics.ledger(self.org), topics.dead_letter(topics.commands(self.org))

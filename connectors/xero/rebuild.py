@@ -79,7 +79,8 @@ class Rebuild:
 
     def __init__(self, tools: Tools, path: Path, asked: LedgerEntry, finished: int, takeover: float) -> None:
         self.tools, self.asked, self.finished, self.takeover = tools, asked, finished, takeover
-        self.file = RebuildFile(path, f"{asked['command_offset']}")
+        # Of this ledger topic: what was committed into one that is gone has to be committed again.
+        self.file = RebuildFile(path, f"{tools.store.mark('identity')} {asked['command_offset']}")
         self._restoration = Restoration(
             tools.org,
             tools.store,

@@ -27,7 +27,7 @@ CODES: dict[str, tuple[str, str]] = {
     "overpaid": ("doubled", "Delete the payment that is too much in Xero."),
     # in Xero otherwise than it was posted
     "voided": ("drifted", "If the money was kept, enter the invoice in Xero again, under a number of its own."),
-    "renumbered": ("drifted", "Give the invoice its number back: with a lost ledger the order would be posted again."),
+    "renumbered": ("drifted", "Give the invoice its number back: with ledger and results lost it is posted again."),
     "amount": ("drifted", "Put the amount back in Xero, and use a credit note for what is to change."),
     "accounts": ("drifted", f"Put the accounts back in Xero, {_MEANT}"),
     "date": ("drifted", f"Put the date back in Xero, {_MEANT}"),

@@ -1,7 +1,8 @@
 """What the ledger holds besides documents: its birth certificate, the committed offset, a rebuild; and what they prove.
 
-The certificate is written once, when an organisation's ledger begins, and never by a lane that is already at work. So a
-ledger topic that was deleted and made anew has none, however much a running lane has written into it meanwhile.
+The certificate is written once, when an organisation's ledger begins, and never by a lane at work, whose every
+transaction holds the offset. So a ledger topic that was deleted and made anew has an offset and no certificate, however
+much a running lane has written into it meanwhile.
 """
 
 from __future__ import annotations

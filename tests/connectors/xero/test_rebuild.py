@@ -119,3 +119,20 @@ def test_a_lost_ledger_is_rebuilt_from_xero_without_a_write_and_nothing_is_poste
     assert _writes(office) == written + 4
     assert len(office.invoices(office.slug)) == _ORDERS + 2
     assert len(office.payments(office.slug)) == _ORDERS + 12 + 2
+
+
+def test_a_ledger_topic_made_anew_beneath_a_running_lane_is_noticed_with_its_next_order(office: Office) -> None:
+    """The producer goes on as if nothing had happened. Only the certificate tells: a lane at work never writes it."""
+    with office.sink() as sink:
+        office.put(office_sale(office, 1))
+        until(lambda: office.committed() == 1)
+        office.make_topic_anew(topics.ledger(office.slug))
+        office.put(office_sale(office, 2))
+        until(lambda: sink.lanes() == {office.slug: "ledger lost"})
+        office.put(office_sale(office, 3))
+        with ledgers.rebuild(office.kafka, CODEC, office.slug) as asked:
+            asked.ask(datetime.now(UTC))
+            assert _counts(asked)["invoices"] >= 1
+        until(lambda: office.outcomes().count("POSTED") == 3)
+    assert sorted(i["InvoiceNumber"] for i in office.invoices(office.slug)) == [f"{office.slug}-{n}" for n in (1, 2, 3)]
+    assert len(office.payments(office.slug)) == 3
