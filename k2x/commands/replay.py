@@ -22,7 +22,7 @@ from k2x.logs import configure
 from k2x.replay.chosen import Chosen
 from k2x.replay.forecast import Planner, day_calls_left
 from k2x.replay.journal import Journal, Replay
-from k2x.replay.run import Groups, Report, Runner
+from k2x.replay.run import Report, Runner
 from k2x.replay.source import ranges_of
 from k2x.replay.words import Looking, Progress, forecast, minutes, outcome
 from k2x.settings import Settings
@@ -92,9 +92,8 @@ def run(
     click.echo(f"Replay {found.id}: {found.chosen.said()}; {found.records:,} records to look at.", err=True)
     if not yes:
         click.confirm("Send them?", abort=True, err=True)
-    streams, sink = wiring.streams(settings, kafka, "replay"), wiring.sink(settings, "replay")
     progress = Progress()
-    runner = Runner(found, settings, kafka, values, Groups(streams.group_id, sink.group_id), progress)
+    runner = Runner(found, settings, kafka, values, wiring.consumer_groups(), progress)
     try:
         report = runner.run(resumed=resume is not None, wait=not no_wait, rate=rate)
     except (KeyboardInterrupt, Exception):
@@ -109,8 +108,11 @@ def run(
 @replay.command()
 @config_option
 @_filters
+@click.option(
+    "--look", is_flag=True, help="Read Xero's invoices too (a call reads 1,000): numbers that are taken are found."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def plan(config: Path, as_json: bool, **filters: Any) -> None:
+def plan(config: Path, look: bool, as_json: bool, **filters: Any) -> None:
     """What `run` with the same filters would do: orders by what becomes of them, documents, calls and minutes.
 
     Nothing is written. Rules and reference data are the workers', the decisions the sink's own, carried out on paper.
@@ -121,7 +123,9 @@ def plan(config: Path, as_json: bool, **filters: Any) -> None:
     settings = settings_of(config)
     kafka, values = running_kafka(settings), codec(settings)
     progress = Looking()
-    found = Planner(settings, kafka, values, say=progress).plan(
+    books = wiring.xero_books(settings, kafka, say=progress)
+    pages = (lambda org: books(org).invoices()) if look else None
+    found = Planner(settings, kafka, values, pages, progress).plan(
         chosen_by(settings, **filters), lambda org: day_calls_left(settings, org)
     )
     progress.end()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+
+from confluent_kafka import Message
 
 from k2x.dead_letters.selection import is_named
 from k2x.settings import Settings
+from schemas.codec import Codec
 from schemas.topics import CUSTOMERS, ORDERS, PRODUCTS
 
 
@@ -65,27 +67,25 @@ class Sieve:
             fed.setdefault(name.partition("/")[0], {})[name] = store.organisation
         return cls(org, chosen, fed)
 
-    def may_take(self, topic: str, key: str) -> bool:
-        """By its key alone: saves decoding what certainly is not meant."""
-        instance, _, number = key.partition("|")
+    def takes(self, message: Message, codec: Codec) -> bool:
+        """Whether a record is meant. Decodes no more of it than it must; SchemaError where that cannot be read."""
+        if not self.chosen.at(datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)):
+            return False
+        instance, _, number = (message.key() or b"").decode("utf-8", "replace").partition("|")
         if self.org not in self.fed.get(instance, {}).values():
             return False
-        if topic != ORDERS or not self.chosen.orders:
+        if message.topic() != ORDERS:  # a customer or product is for every organisation that its instance feeds
             return True
-        return any(asked.endswith(number) for asked in self.chosen.orders)
-
-    def takes(self, topic: str, value: Mapping[str, Any]) -> bool:
-        """By its content."""
-        if topic != ORDERS:  # a customer or product is for every organisation that its instance feeds
-            return self.org in self.fed.get(value["instance"], {}).values()
-        store = self.store_of(value["instance"], value["site_name"])
-        if store is None or self.fed[value["instance"]][store] != self.org:
+        asked = self.chosen.orders
+        if asked and not any(one.endswith(number) for one in asked):
+            return False
+        head = codec.head(message.value() or b"", "site_name")
+        store = self.store_of(head["instance"], head["site_name"])
+        if store is None or self.fed[head["instance"]][store] != self.org:
             return False
         if self.chosen.stores and store not in self.chosen.stores:
             return False
-        number = str(value["order"]["OrderID"])
-        asked = self.chosen.orders
-        return not asked or any(is_named(one, value["instance"], store, number) for one in asked)
+        return not asked or any(is_named(one, head["instance"], store, number) for one in asked)
 
     def store_of(self, instance: str, site: str | None) -> str | None:
         """As streams finds it: by name, or the instance's only store."""

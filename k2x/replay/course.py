@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -137,18 +136,14 @@ class Course:
 
     def _weight(self, message: Message) -> int:
         """How many commands its copy may make; 0: it is not meant."""
-        topic, at = self._topic, datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
-        key = (message.key() or b"").decode("utf-8", "replace")
-        if not self._sieve.chosen.at(at) or not self._sieve.may_take(topic, key):
-            return 0
+        codec, several = self._around.codec, self._topic == ORDERS and self.org in self._around.several
         try:
-            value = self._around.codec.decode(message.value() or b"")
+            if not self._sieve.takes(message, codec):
+                return 0
+            return 1 + len(codec.decode(message.value() or b"")["items"]) if several else 1
         except SchemaError:  # whose it is cannot be known; a dead letter says so already
             self._tally.unreadable += 1
             return 0
-        if not self._sieve.takes(topic, value):
-            return 0
-        return 1 + len(value["items"]) if topic == ORDERS and self.org in self._around.several else 1
 
     # -- stages -------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ Reads source, ledger, rules and reference topics; writes nothing, moves no offse
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +21,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from connectors.xero.core.events import ReferenceRow, Transact
 from connectors.xero.core.refresh import CONTACTS
 from k2x import wiring
+from k2x.audit.documents import Invoice
 from k2x.audit.log import read_to_end
 from k2x.replay import ready
 from k2x.replay.chosen import Chosen, Sieve
-from k2x.replay.paper import Books, PaperLane, PaperLedger
+from k2x.replay.looked import Looked
+from k2x.replay.paper import PaperLane, PaperLedger
 from k2x.replay.source import Source, ranges_of
 from k2x.replay.tally import Tally
 from k2x.settings import Settings
@@ -58,6 +60,7 @@ class Forecast:
     unsure: int
     day: int
     day_left: int | None
+    looked: int | None = None  # invoices of Xero's that were looked at; None: nobody has looked
 
     @property
     def days(self) -> int:
@@ -73,19 +76,20 @@ class Forecast:
             "minutes": round(self.seconds / 60, 1),
             "days": self.days,
         }
-        return {"sent": self.records, **self.tally.as_json(), **times, "day_calls_left": self.day_left}
+        known = {"day_calls_left": self.day_left, "invoices_looked_at": self.looked}
+        return {"sent": self.records, **self.tally.as_json(), **times, **known}
 
 
 class Planner:
-    """Plans one organisation after another. `look(org)` reads Xero's invoices, where that is asked for."""
+    """Plans one organisation after another. `look(org)` pages through Xero's invoices, where that is asked for."""
 
     def __init__(
         self,
         settings: Settings,
         kafka: Mapping[str, Any],
         codec: Codec,
-        look: Callable[[str], Books] | None = None,
-        say: Callable[[str, int, int], None] = lambda org, done, total: None,
+        look: Callable[[str], Iterable[list[Invoice]]] | None = None,
+        say: Callable[[str], None] = lambda line: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings, self._kafka, self._codec = settings, kafka, codec
@@ -103,6 +107,7 @@ class Planner:
         with TemporaryDirectory(prefix="k2x-plan-") as scratch:
             copy = PaperLedger(Path(scratch) / "ledger.sqlite3", self._codec)
             self._fill(org, copy)
+            books = self._books(org, Path(scratch) / "xero.sqlite3")
             lane = PaperLane(
                 org,
                 copy,
@@ -112,7 +117,7 @@ class Planner:
                 tally,
                 self._settings.replay.outstanding,
                 self._now(),
-                self._look(org) if self._look else None,
+                books,
             )
             for topic in chosen.topics:
                 for made, told in self._through(org, topic, chosen, tally):
@@ -120,9 +125,18 @@ class Planner:
                     self._take(made, told, lane)
                 lane.finish()
             copy.close()
+            if books is not None:
+                books.close()
         day = max(1, limits.day - limits.day_reserve)
         left = None if day_left is None else max(0, day_left - limits.day_reserve)
-        return Forecast(org, records, tally, lane.calls, lane.seconds if lane.calls else 0.0, lane.unsure, day, left)
+        seconds = lane.seconds if lane.calls else 0.0
+        looked = None if books is None else books.count
+        return Forecast(org, records, tally, lane.calls, seconds, lane.unsure, day, left, looked)
+
+    def _books(self, org: str, path: Path) -> Looked | None:
+        if self._look is None:
+            return None
+        return Looked(path, self._look(org), lambda count: self._say(f"{org}: {count:,} of Xero's invoices read"))
 
     def _take(self, made: Made, told: Mapping[str, Any], lane: PaperLane) -> None:
         """A command goes to the lane on paper; what makes none has its result at once, as streams would write it."""
@@ -144,23 +158,19 @@ class Planner:
         total = source.left
         try:
             for message in source.rest():
-                self._say(org, total - source.left, total)
-                value = self._meant(message, topic, sieve, tally)
+                self._say(f"{org}: {total - source.left:,} of {total:,} records looked at")
+                value = self._meant(message, sieve, tally)
                 if value is not None:
                     yield self._guarded(topic, org, value), _told(topic, value)
         finally:
             source.close()
 
-    def _meant(self, message: Message, topic: str, sieve: Sieve, tally: Tally) -> dict[str, Any] | None:
-        at = datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC)
-        if not sieve.chosen.at(at) or not sieve.may_take(topic, (message.key() or b"").decode("utf-8", "replace")):
-            return None
+    def _meant(self, message: Message, sieve: Sieve, tally: Tally) -> dict[str, Any] | None:
         try:
-            value = self._codec.decode(message.value() or b"")
+            return self._codec.decode(message.value() or b"") if sieve.takes(message, self._codec) else None
         except SchemaError:
             tally.unreadable += 1
             return None
-        return value if sieve.takes(topic, value) else None
 
     def _guarded(self, topic: str, org: str, value: dict[str, Any]) -> Made:
         """A bug of a transform costs the one record, as in a worker."""
@@ -199,6 +209,7 @@ class Planner:
 
     def _fill(self, org: str, copy: PaperLedger) -> None:
         """The ledger, and the contact index: what a sink would have."""
+        copy.resume_from("plan", 0, 0)
         some: list[tuple[str, bytes | None]] = []
         for message in read_to_end(self._kafka, [ledger(org)]):
             some.append(((message.key() or b"").decode(), message.value()))
@@ -206,6 +217,7 @@ class Planner:
                 copy.load(some, 0)
                 some = []
         copy.load(some, 0)
+        copy.loaded()
         beginning = f"{org}|".encode()
         rows: list[ReferenceRow] = []
         for message in read_to_end(self._kafka, [REFERENCE]):

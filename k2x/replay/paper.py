@@ -97,7 +97,8 @@ class PaperLane:
         self._paused = False
         self._wake = self._mono
         budget = Budget(replace(limits, day=_NO_DAY, day_reserve=0), self._mono - _KNOWN_S)
-        self._lane = Lane(org, core, ledger, budget, "paper", self._decode, self._mono)
+        # What was under way when the lane took over has long come to its end.
+        self._lane = Lane(org, core, ledger, budget, "paper", self._decode, self._mono - _KNOWN_S)
         self._lane.refresh.read_at.update(dict.fromkeys(due({}, 0.0), float("inf")))  # reference data is not read here
         self._tell(Restored(0))
 

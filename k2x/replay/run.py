@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from k2x.audit.progress import Groups
 from k2x.replay import ready
 from k2x.replay.backlog import Backlog, Standing
 from k2x.replay.chosen import Sieve
@@ -30,14 +31,6 @@ _QUICK_S, _SLOW_S = 0.02, 1.0  # between looks while something moves, and while 
 _ITEMS_S = 15.0  # between readings of the reference topic while new items are waited for
 _FORGET = 5_000  # copies after which confirmed ones are deleted
 _CLOCKS = timedelta(minutes=1)  # by which brokers' and our clocks may differ, for a replay that goes on
-
-
-@dataclass(frozen=True)
-class Groups:
-    """The consumer groups of the processes that a replay feeds."""
-
-    streams: str
-    sink: str
 
 
 @dataclass(frozen=True)

@@ -63,12 +63,11 @@ class Looking:
         self._live = sys.stderr.isatty()
         self._said = time.monotonic()
 
-    def __call__(self, org: str, done: int, total: int) -> None:
+    def __call__(self, line: str) -> None:
         now = time.monotonic()
         if now - self._said < (_LIVE_S if self._live else _LINE_S):
             return
         self._said = now
-        line = f"{org}: {done:,} of {total:,} records looked at"
         sys.stderr.write(f"\r\x1b[2K{line}" if self._live else line + "\n")
         sys.stderr.flush()
 
@@ -105,6 +104,8 @@ def outcome(org: str, tally: Tally, *, tense: str = "") -> list[str]:
 def forecast(found: Forecast) -> list[str]:
     """Lines on what a replay would do to one organisation."""
     lines = outcome(found.org, found.tally, tense="to ")
+    if found.looked is not None:
+        lines.append(f"  {'looked at':12} {found.looked:>9,}  sales invoices of Xero's")
     if found.unsure:
         lines.append(f"  {'':12} {found.unsure:,} of the contacts only if Xero shows them otherwise")
     if not found.calls:

@@ -141,8 +141,8 @@ class Town:
 
     def consumes(self) -> None:
         """Until streams and sink hold what the organisation needs."""
-        groups = wiring.streams(self.settings, self.kafka, "x").group_id, wiring.sink(self.settings, "x").group_id
-        Backlog(self.kafka, [self.org], topics.REPLAY_OF, *groups).await_consumers(PATIENCE)
+        groups = wiring.consumer_groups()
+        Backlog(self.kafka, [self.org], topics.REPLAY_OF, groups.streams, groups.sink).await_consumers(PATIENCE)
 
     def k2x(self, *arguments: str, config: Path | None = None, **variables: str) -> Result:
         """The command line, to its end, in this process: its imports cost more than most commands."""
