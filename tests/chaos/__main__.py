@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k2x.demo.deployment import ORGANISATIONS, TRADING
-from k2x.demo.run import Look, settle
+from k2x.demo.run import Look, look
 from k2x.demo.world import drop
 from k2x.errors import K2xError
 from k2x.logs import configure
@@ -33,8 +33,9 @@ from tests.chaos.world import ChaosWorld, Tempo, until
 
 _SETTLE_S = 900.0  # patience for the last order; a bound, not a measure
 _SHORT_ORDERS, _FULL_ORDERS = 200, 3000
-_SHORT_RATE, _FULL_RATE = 2.5, 7.0
+_SHORT_RATE, _FULL_RATE = 2.5, 4.0
 _WRITE_BACK_S = 60.0
+_QUIET_S = 6.0  # hints are debounced for 2 s, and a sink looks for due orders every second
 
 
 @dataclass(frozen=True)
@@ -118,12 +119,11 @@ async def run(plan: Plan, say: Say) -> Ended:
         except (TimeoutError, K2xError) as error:
             failed = str(error)
             say(f"the rounds end here: {failed}")
-        finally:
-            pulse.stop()
         await world.close_shops()
         say("the shops are closed; waiting until every order has an end")
-        look = await settle(world, say, _SETTLE_S)
-        return await _judged(world, arena, look, outcomes, failed)
+        seen = await settled(world, pulse, say)
+        pulse.stop()
+        return await _judged(world, arena, seen, outcomes, failed)
     finally:
         say("stopping")
         await world.stop()
@@ -134,6 +134,28 @@ async def _sell_the_rest(world: ChaosWorld, plan: Plan, say: Say) -> None:
         say(f"{placed} of {plan.orders} orders placed")
         await asyncio.sleep(min(10.0, 1.0 + (plan.orders - placed) / plan.rate))
         world.check()
+
+
+async def settled(world: ChaosWorld, pulse: Pulse, say: Say) -> Look:
+    """Wait until every order has an end, or patience is over. Looking costs a reading of everything, so first of all
+    until nothing is heard any more."""
+    ends = time.monotonic() + _SETTLE_S
+    while True:
+        trade = await world.get("kentico", "/_sandbox/trade")
+        if (not trade["done"] or time.monotonic() - pulse.heard < _QUIET_S) and time.monotonic() < ends:
+            await asyncio.sleep(0.5)
+            world.check()
+            continue
+        seen = await look(world)
+        total, under_way = seen.total, len(seen.open_keys())
+        say(f"orders {total.orders_in}, paid {total.paid}, held {total.held}; on the way {under_way}")
+        if time.monotonic() > ends:
+            return seen
+        if trade["held_edits"] and not seen.open_keys(held=False):
+            await world.post("kentico", "/_sandbox/release", {})
+        elif not under_way:
+            return seen
+        await asyncio.sleep(_QUIET_S / 2)
 
 
 async def _judged(world: ChaosWorld, arena: Arena, look: Look, outcomes: list[Outcome], failed: str) -> Ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,7 @@ class Pulse(threading.Thread):
         super().__init__(name="pulse", daemon=True)
         conf = {"group.id": "chaos-pulse", "enable.auto.commit": False, "isolation.level": "read_committed"}
         self._consumer = Consumer({**conf, **kafka})
+        self.heard = time.monotonic()  # the last result of any kind
         self._newest: dict[str, datetime] = {}  # organisation: when the youngest order was accepted that is posted
         self._codec = Codec(CommittedIds())
         self._ended = threading.Event()
@@ -33,6 +35,7 @@ class Pulse(threading.Thread):
         while not self._ended.is_set():
             for message in self._consumer.consume(500, 0.2):
                 if message.error() is None:
+                    self.heard = time.monotonic()
                     self._note(self._codec.decode(message.value() or b""))
         self._consumer.close()
 

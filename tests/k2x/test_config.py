@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
+from k2x import wiring
 from k2x.config import load
 from k2x.envfile import load_env_file
 from k2x.errors import ConfigError, SecretMissing
@@ -37,6 +40,38 @@ def test_rules_are_found_beside_the_file(tmp_path: Path) -> None:
 def test_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("K2X_KAFKA__BOOTSTRAP", "broker:9092")
     assert load(write(tmp_path, GOOD + "kafka: {bootstrap: other:1, partitions: 8}\n")).kafka.bootstrap == "broker:9092"
+
+
+_WAITS = {
+    "kafka": {"session_timeout_s": 4.0},
+    "xero": {
+        "budget": {"jitter_s": 8.0},
+        "sink": {"session_timeout_s": 5.0, "intention_lapse_s": 2.0, "deadline_s": 3.0},
+    },
+}
+
+
+@pytest.mark.parametrize("way", ["file", "environment"])
+def test_every_wait_that_a_takeover_depends_on_can_be_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    if way == "environment":
+        for part, value in (("KAFKA", _WAITS["kafka"]), ("XERO", _WAITS["xero"])):
+            monkeypatch.setenv(f"K2X_{part}", json.dumps(value))
+    settings = load(write(tmp_path, GOOD + (yaml.safe_dump(_WAITS) if way == "file" else "")))
+    sink, limits = wiring.sink(settings, "w"), wiring.limits(settings, "uk")
+    assert (sink.session_timeout, sink.core.intention_lapse, sink.core.deadline, limits.jitter) == (5.0, 2.0, 3.0, 8.0)
+    streams = wiring.streams(settings, {}, "w")
+    assert (streams.session_timeout_s, streams.heartbeat_s) == (4.0, 0.8)
+    assert wiring.reader(settings).session_timeout_s == wiring.writeback(settings, True).session_timeout_s == 4.0
+
+
+def test_one_of_several_processes_gets_its_metrics_port_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("K2X_PORTS__METRICS", '{"sink": 7}')
+    ports = load(write(tmp_path, GOOD + "ports: {receiver: 1, metrics: {sink: 5, reader: 6}}\n")).ports
+    assert (ports.receiver, ports.metrics["sink"], ports.metrics["reader"]) == (1, 7, 6)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,196 @@
+"""The judge of a chaos run finds each planted fault, and nothing in good books."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from k2x.audit.judge import Verdict
+from tests.chaos import judge
+from tests.chaos.judge import Accepted, Load, Violation
+
+Export = dict[str, Any]
+
+
+def truth(order_id: int, expected: str = "payable", **more: Any) -> dict[str, Any]:
+    sums = {"total_price": "120.00", "total_tax": "20.00", "currency": "GBP", "first": None}
+    where = {"instance": "emea", "store": "emea/GoatUK", "order_id": order_id, "expected": expected}
+    return where | sums | more
+
+
+def invoice(number: str, **more: Any) -> dict[str, Any]:
+    money = {"Total": 120.0, "TotalTax": 20.0, "AmountDue": 0.0, "CurrencyCode": "GBP"}
+    return {"Type": "ACCREC", "InvoiceID": f"id {number}", "InvoiceNumber": number, "Status": "PAID"} | money | more
+
+
+def payment(number: str, ordinal: int, amount: float, **more: Any) -> dict[str, Any]:
+    name = f"{number}/{ordinal}"
+    row = {"PaymentID": f"payment {name}", "Reference": f"{name} card", "Amount": amount, "Status": "AUTHORISED"}
+    return row | {"Invoice": {"InvoiceID": f"id {number}"}} | more
+
+
+TRUTHS = [truth(1), truth(2, "suppressed"), truth(3, "refused:unbalanced")]
+
+
+@pytest.fixture
+def good() -> Export:
+    return {
+        "contacts": [{"ContactNumber": "emea-C1", "ContactStatus": "ACTIVE"}],
+        "invoices": [invoice("UK-1")],
+        "payments": [payment("UK-1", 1, 20.0), payment("UK-1", 2, 100.0)],
+    }
+
+
+def found(truths: list[dict[str, Any]], export: Export) -> list[str]:
+    return [v.text for v in judge.books(truths, {"uk": export})]
+
+
+def test_good_books_are_good(good: Export) -> None:
+    assert found(TRUTHS, good) == []
+
+
+def _no_invoice(e: Export) -> None:
+    e["invoices"].clear()
+
+
+def _void(e: Export) -> None:
+    e["invoices"][0]["Status"] = "VOIDED"
+
+
+def _second_invoice(e: Export) -> None:
+    e["invoices"].append(invoice("UK-1", InvoiceID="other"))
+
+
+def _suppressed_posted(e: Export) -> None:
+    e["invoices"].append(invoice("UK-2"))
+
+
+def _stranger(e: Export) -> None:
+    e["invoices"].append(invoice("UK-1-COPY"))
+
+
+def _unpaid(e: Export) -> None:
+    e["payments"].pop()
+
+
+def _payment_twice(e: Export) -> None:
+    e["payments"].append(payment("UK-1", 1, 20.0, PaymentID="second"))
+
+
+def _total(e: Export) -> None:
+    e["invoices"][0]["Total"] = 121.0
+
+
+def _tax(e: Export) -> None:
+    e["invoices"][0]["TotalTax"] = 19.99
+
+
+def _contact_twice(e: Export) -> None:
+    e["contacts"].append(dict(e["contacts"][0]))
+
+
+@pytest.mark.parametrize(
+    ("plant", "word"),
+    [
+        (_no_invoice, "0 living invoices, must be 1"),
+        (_void, "0 living invoices, must be 1"),
+        (_second_invoice, "2 living invoices, must be 1"),
+        (_suppressed_posted, "1 living invoices, must be 0"),
+        (_stranger, "of no order of the shop"),
+        (_unpaid, "paid is 20.0, must be 120.00"),
+        (_payment_twice, "payments twice is ['UK-1/1']"),
+        (_total, "total is 121.0, must be 120.00"),
+        (_tax, "tax is 19.99, must be 20.00"),
+        (_contact_twice, "2 active contacts emea-C1"),
+    ],
+)
+def test_a_planted_fault_in_the_books_is_found(good: Export, plant: Callable[[Export], None], word: str) -> None:
+    plant(good)
+    assert [text for text in found(TRUTHS, good) if word in text], found(TRUTHS, good)
+
+
+def test_an_edit_after_posting_is_compared_with_what_was_posted(good: Export) -> None:
+    edited = truth(1, "held_later", total_price="150.00", total_tax="25.00")
+    assert found([edited], good)
+    edited["first"] = {"total_price": "120.00", "total_tax": "20.00"}
+    assert found([edited], good) == []
+
+
+def test_only_a_partial_payment_of_a_frozen_call_is_known_to_remain(good: Export) -> None:
+    _payment_twice(good)
+    named = judge.residual(TRUTHS, {"uk": good}, {"second"})
+    assert list(named) == ["emea|1"]
+    assert judge.residual(TRUTHS, {"uk": good}, set()) == {}, "no frozen call made it: a fault"
+    whole = copy.deepcopy(good)
+    for row in whole["payments"]:
+        row["Amount"] = 120.0
+    assert judge.residual(TRUTHS, {"uk": whole}, {"second"}) == {}, "not partial: AmountDue must have refused it"
+
+
+def test_an_order_with_another_end_than_the_shop_meant_is_found() -> None:
+    expected = {"emea|1": "payable", "emea|2": "suppressed", "emea|3": "refused:unbalanced", "emea|4": "payable"}
+    ends = {"emea|1": "posted", "emea|2": "suppressed", "emea|3": "dead_lettered", "emea|4": "posted"}
+
+    def seen(**changed: str) -> list[tuple[str, str]]:
+        states = ends | {f"emea|{name[1:]}": state for name, state in changed.items()}
+        verdicts = [Verdict(key, "uk", "emea/GoatUK", state) for key, state in states.items() if state]
+        return [(v.check, v.key) for v in judge.verdicts(verdicts, expected)]
+
+    assert seen() == []
+    assert seen(_1="lost") == [("lost", "emea|1")]
+    assert seen(_4="") == [("lost", "emea|4")]
+    assert seen(_2="posted") == [("wrong end", "emea|2")]
+    assert seen(_1="waiting") == [("wrong end", "emea|1")]
+    twice = Verdict("emea|1", "uk", "emea/GoatUK", "posted", doubled="two", drift="three")
+    assert [v.check for v in judge.verdicts([twice], {"emea|1": "payable"})] == ["doubled", "drift"]
+
+
+def test_an_accepted_event_that_is_not_on_kafka_is_found() -> None:
+    events = [Accepted("emea", "a", 1), Accepted("emea", "", 7), Accepted("emea", "", 7), Accepted("apac", "b", 2)]
+    ids, hints = {("emea", "a"), ("apac", "b")}, {("emea", 7): 2}
+    assert judge.accepted(events, ids, hints) == []
+    assert [v.key for v in judge.accepted(events, ids - {("apac", "b")}, hints)] == ["apac|2"]
+    assert [v.key for v in judge.accepted(events, ids, {("emea", 7): 1})] == ["emea|7"]
+    assert judge.accepted([Accepted("apac", "a", 1)], {("emea", "a")}, {}) != [], "an event of another instance"
+
+
+def test_a_column_that_does_not_show_the_invoice_is_found() -> None:
+    assert judge.write_backs(TRUTHS, {"emea|1": "UK-1", "emea|2": None}) == []
+    assert [v.key for v in judge.write_backs(TRUTHS, {"emea|1": None})] == ["emea|1"]
+
+
+def call(at: float, ms: float = 300.0, **more: Any) -> dict[str, Any]:
+    return {"org": "uk", "at": at, "ms": ms, "status": 200, "fault": ""} | more
+
+
+def test_the_heaviest_minute_and_moment_are_counted_from_the_log() -> None:
+    slow = [call(10.0 + n / 10, ms=2000.0) for n in range(5)]
+    one = judge.load("uk", [*(call(float(n)) for n in range(120)), *slow, call(5.0, org="au")])
+    assert (one.calls, one.minute, one.in_flight, one.refused) == (125, 65, 6, 0)
+    stalled = judge.load("uk", [call(1.0 + n / 100, ms=900.0, fault="stall_before") for n in range(6)])
+    assert (stalled.minute, stalled.in_flight) == (6, 0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "word"),
+    [
+        (Load("uk", 900, 60, 5, 0), ""),
+        (Load("uk", 900, 61, 5, 0), "61 calls within a minute"),
+        (Load("uk", 900, 60, 6, 0), "6 calls at once"),
+        (Load("uk", 900, 60, 5, 1), "429 1 times"),
+    ],
+)
+def test_a_limit_that_was_passed_is_found(seen: Load, word: str) -> None:
+    texts = [v.text for v in judge.limits([seen])]
+    assert [word in text for text in texts] == ([True] if word else [])
+
+
+def test_violations_are_told_with_their_order_and_the_way_to_look(tmp_path: Any) -> None:
+    from tests.chaos.report import violations
+
+    text = violations([Violation("lost", "emea|1042", "no end")], tmp_path)
+    assert "k2x trace 'emea|1042'" in text
+    assert str(tmp_path / "logs") in text
