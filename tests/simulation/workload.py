@@ -149,7 +149,8 @@ class Workload:
         changes: dict[str, Any] = {}
         if trouble == "number_twice" and number > 1:
             changes["number"] = f"w-{number - 1}"
-            self.orders[org, f"shop|{number - 1}"].trouble = "number_twice"
+            before = self.orders[org, f"shop|{number - 1}"]
+            before.trouble = before.trouble or "number_twice"
         total = random.choice(_TOTALS)
         if trouble and total == "0.00":
             total = "12.00"

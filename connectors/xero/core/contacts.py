@@ -67,14 +67,19 @@ class Contacts:
         if found is None:
             document = self._document(job, contact)
             self._create(document, contact)
-        elif found.number:
+        elif found.number and not self._written_by_another(contact["key"]):
             self._known(contact["key"], contact, found.id, found.number, "ADOPTED", [job])
             self.sale_ready(job, found.id, False)
         else:  # give it our number; its persons have to be read first, or the write would wipe them
+            # (or a write of a former owner may still be under way: a later one of ours must not come before it)
             document = self._document(job, contact)
             document.parts = {"ContactID": found.id}
             self.tasks[contact["key"]] = document
             self.desk.lookups[Step.CONTACT].append(document)
+
+    def _written_by_another(self, key: str) -> bool:
+        entry = self.desk.entry(key)
+        return entry is not None and entry["intention"] is not None
 
     def _create(self, document: Document, contact: Contact) -> None:
         """A new one. A name that somebody else has is made its own at once: Xero's refusal would cost a call."""

@@ -272,7 +272,7 @@ class Planner:
         batch.state, batch.last_sent = Rest.SENDING, now
         if batch.first_sent is None:
             batch.first_sent = now
-        token = batch.token_id if batch.dirty else None
+        token = batch.token_id if batch.dirty and batch.kind == "write" else None  # a read has no key to keep
         self.send(Send(batch.id, batch.call, send_by, token, len(batch.documents)))
 
     def rest(self, batch: Batch, again_at: float) -> None:

@@ -99,6 +99,26 @@ def test_kept_out_pauses_the_lane_and_goes_on_by_itself() -> None:
     assert not world.letters
 
 
+def test_a_read_is_repeated_with_any_token() -> None:
+    """Its first token may have been ended: to insist on that one would keep the whole lane out until it expires."""
+    world = _world(faults={2: "500_after"})
+    original, reads = world.xero.do, 0
+
+    def down(call: Call, now: float) -> Answer:
+        nonlocal reads
+        if call.purpose == "read_back":
+            reads += 1
+            if reads < 3:
+                return Answer(503, {}, None, token_id="t")
+        return original(call, now)
+
+    world.xero.do = down  # type: ignore[method-assign]
+    world.put(sale(1)).run()
+    assert reads == 3
+    assert {s.same_token for s in world.sends if s.call.purpose == "read_back"} == {None}
+    assert world.outcomes()[-1] == "POSTED"
+
+
 def test_no_byte_leaves_after_the_lapse_of_its_intention() -> None:
     world = _world(faults={3: "timeout_before"})
     world.put(sale(1, payments=PARTS)).run()

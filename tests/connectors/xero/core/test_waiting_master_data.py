@@ -117,3 +117,20 @@ def test_a_contact_with_an_id_and_an_error_is_upserted_once_more() -> None:
     world.put(sale(1)).run()
     assert world.outcomes() == ["POSTED"]
     assert len(world.xero.contacts) == 1
+
+
+def test_a_contact_that_a_former_owner_may_still_be_writing_is_not_adopted_and_changed_before_that() -> None:
+    """The former owner's upsert arrives late and would overwrite a newer change of the same customer."""
+    world = _world()
+    world.latency = 80.0  # the write of life 1 arrives 40 s after it left
+    world.on_send = lambda send: world.crash() if send.call.path == "Contacts" and world.life == 1 else None
+    world.put(sale(1, who=contact(1, email="old@x.uk")))
+    world.run(60, until=lambda: world.crashes == 1)
+    world.on_send = lambda send: None
+    world.xero.contacts["c-old"] = {"ContactID": "c-old", "ContactStatus": "ACTIVE", "Name": "Customer 1"}
+    world.xero.contacts["c-old"]["ContactNumber"] = "WC1"
+    world.latency = 0.3
+    world.put(contact_command(**_changed(1, 1), version=1))  # type: ignore[arg-type]
+    world.run(7200)
+    assert world.outcomes()[-1] == "POSTED"
+    assert world.xero.contacts["c-old"]["EmailAddress"] == "new@x.uk"
