@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test lint test-registry bench chaos clean
+.PHONY: run test lint test-registry bench chaos mutants clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run ## the demo: embedded Kafka, both sandboxes, all processes. ARGS="--once --orders 300"
@@ -30,6 +30,9 @@ lock: ## pins every dependency anew
 
 chaos: $(VENV)/.dev ## kills every part of a running k2x and counts every order. ARGS=--short, ARGS="--orders 3000 --seed 7"
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+mutants: $(VENV)/.dev ## sabotages the sink in every named way: a named test must fail for each
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 clean: ## drops the environment and all data of the embedded Kafka and the demo
 	rm -rf $(VENV) .k2x

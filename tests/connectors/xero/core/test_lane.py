@@ -69,6 +69,13 @@ def test_an_order_of_zero_is_paid_without_a_payment() -> None:
     assert not world.calls("Payments")
 
 
+def test_an_invoice_with_something_due_is_not_called_paid() -> None:
+    world = _world().put(sale(1, payments=[tender("100.00")])).run()
+    assert world.outcomes() == ["REFUSED"]
+    assert (world.letter()["x-error-class"], world.letter()["x-error-code"]) == ("conflict", "not_fully_paid")
+    assert world.entry(invoice_key("shop|1"))["state"] == "HELD"
+
+
 # -- versions -------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,228 @@
+"""The sabotages: each breaks one promise of the sink in one place, and names the tests that must notice.
+
+`old` must stand exactly once in `file`, so that a change of the code cannot leave a sabotage that does nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_XERO, _TESTS = "connectors/xero", "tests/connectors/xero"
+_LANE, _DOUBT, _WAITING = (f"{_TESTS}/core/test_{name}.py::" for name in ("lane", "doubt", "waiting"))
+_BUDGET, _CLIENT = f"{_TESTS}/test_budget.py::", f"{_TESTS}/test_client.py::"
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """`breaks`: the promise, in words. `tests`: pytest ids, at least one of which must fail."""
+
+    name: str
+    breaks: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+SABOTAGES: tuple[Sabotage, ...] = (
+    Sabotage(
+        "intention_not_written",
+        "a call leaves without its intention in the ledger",
+        f"{_XERO}/core/planner.py",
+        '            entry["contact_id"] = document.jobs[0].contact_id\n        desk.write(entry)\n',
+        '            entry["contact_id"] = document.jobs[0].contact_id\n',
+        (_DOUBT + "test_a_new_owner_waits_for_open_intentions_only",),
+    ),
+    Sabotage(
+        "offset_before_ledger",
+        "the offset moves past records whose outcome is not in the ledger",
+        f"{_XERO}/core/desk.py",
+        "            self.mark.offset,\n",
+        "            self.mark._end,\n",
+        (_DOUBT + "test_the_offset_never_passes_an_unfinished_record",),
+    ),
+    Sabotage(
+        "key_reused_with_other_body",
+        "two different requests go under one Idempotency-Key",
+        f"{_XERO}/batch.py",
+        'return f"k2x-{nonce[:24]}-{serial}-{sha[:48]}"',
+        'return f"k2x-{nonce[:24]}-{path}-{sha[:0]}"',
+        (_LANE + "test_a_known_customer_saves_the_contact_call",),
+    ),
+    Sabotage(
+        "no_read_back_after_the_window",
+        "an unclear call is repeated after Xero has forgotten its key",
+        f"{_XERO}/core/troubles.py",
+        "        if next_try <= batch.first_sent + self.desk.settings.key_window:\n",
+        "        if next_try:\n",
+        (_DOUBT + "test_however_long_the_answer_is_lost_there_is_one_payment",),
+    ),
+    Sabotage(
+        "500_repeated_under_its_key",
+        "a 500 that Xero keeps under the key is asked for again and again",
+        f"{_XERO}/outcomes.py",
+        "    Doubt.SERVER_ERROR: Course.LOOK,",
+        "    Doubt.SERVER_ERROR: Course.UNCLEAR,",
+        (_DOUBT + "test_a_500_is_read_back_because_xero_keeps_it_under_the_key",),
+    ),
+    Sabotage(
+        "lapse_ignored",
+        "a call may leave long after its intention",
+        f"{_XERO}/core/planner.py",
+        "            send_by = (batch.intended_at or now) + settings.intention_lapse\n",
+        "            send_by = (batch.intended_at or now) + 1e9\n",
+        (_DOUBT + "test_no_byte_leaves_after_the_lapse_of_its_intention",),
+    ),
+    Sabotage(
+        "late_bytes_leave",
+        "the client does not look at the clock before the first byte",
+        f"{_XERO}/wire.py",
+        "        if now >= self.send_by:\n",
+        "        if now >= self.send_by + 1e9:\n",
+        (_CLIENT + "test_nothing_leaves_after_send_by",),
+    ),
+    Sabotage(
+        "quarantine_ignored",
+        "a new owner reads back while the old one's call may still arrive",
+        f"{_XERO}/core/desk.py",
+        "        former = self.takeover + self.settings.intention_lapse + self.settings.deadline\n",
+        "        former = self.takeover\n",
+        (
+            _DOUBT + "test_a_new_owner_waits_for_open_intentions_only",
+            _DOUBT + "test_what_left_late_from_a_dead_owner_is_still_found",
+        ),
+    ),
+    Sabotage(
+        "fence_after_ledger",
+        "the old owner can still commit after the new one has read the ledger",
+        f"{_XERO}/lane.py",
+        "        self._log.fence()\n        takeover = self._clock.mono()\n"
+        "        read = self._log.restore(store, self._closing.is_set)\n",
+        "        read = self._log.restore(store, self._closing.is_set)\n"
+        "        self._log.fence()\n        takeover = self._clock.mono()\n",
+        (f"{_TESTS}/test_take_over.py::test_the_fence_comes_first_then_the_ledger_then_the_offset",),
+    ),
+    Sabotage(
+        "revoked_lane_goes_on",
+        "a lane whose organisation belongs to somebody else still sends",
+        f"{_XERO}/core/lane.py",
+        '            case Revoked():\n                self.closed = True\n                return [Close("revoked")]\n',
+        "            case Revoked():\n                pass\n",
+        (_LANE + "test_a_revoked_lane_does_nothing_more",),
+    ),
+    Sabotage(
+        "aborted_transaction_forgotten",
+        "what an aborted transaction held is never written again",
+        f"{_XERO}/core/desk.py",
+        "            results=lost.results + newer.results,\n",
+        "            results=newer.results,\n",
+        (_DOUBT + "test_an_aborted_transaction_is_written_again_whole",),
+    ),
+    Sabotage(
+        "blocked_order_let_through",
+        "a later version overtakes one that waits",
+        f"{_XERO}/core/lane.py",
+        '        elif head is not None or (entry is not None and entry["command"] is not None):\n',
+        "        elif False:\n",
+        (
+            _DOUBT + "test_later_versions_wait_behind_a_waiting_order_in_the_ledger",
+            _WAITING + "test_a_later_version_of_an_order_that_left_memory_waits_behind_it",
+        ),
+    ),
+    Sabotage(
+        "older_version_let_through",
+        "a version below the posted one is not left alone",
+        f"{_XERO}/core/sales.py",
+        "        if version < posted or (version == posted and finished):\n",
+        "        if version == posted and finished:\n",
+        (_LANE + "test_a_version_at_or_below_the_posted_one_is_left_alone",),
+    ),
+    Sabotage(
+        "number_chosen_anew",
+        "an order's invoice number follows the rules of the day",
+        f"{_XERO}/core/sales.py",
+        '        number = (entry["number"] if entry else None) or sale["number"]\n',
+        '        number = sale["number"]\n',
+        (_LANE + "test_the_number_is_chosen_once",),
+    ),
+    Sabotage(
+        "foreign_invoice_adopted",
+        "whatever has our number in Xero is taken for our order",
+        f"{_XERO}/core/sales.py",
+        "        differences = compare.invoice(_sale(job), job.number, job.contact_id, body)\n",
+        "        differences: list[compare.Difference] = []\n",
+        (_LANE + "test_another_invoice_under_our_number_is_a_conflict",),
+    ),
+    Sabotage(
+        "payment_without_marker",
+        "any payment on the invoice is taken for this tender's",
+        f"{_XERO}/core/answers.py",
+        " and _marker(row) == document.natural.casefold():\n                found = row\n",
+        ":\n                found = row\n",
+        (_DOUBT + "test_a_500_is_read_back_because_xero_keeps_it_under_the_key",),
+    ),
+    Sabotage(
+        "repeat_with_another_token",
+        "an unclear call is repeated with a token that Xero may not know its key by",
+        f"{_XERO}/core/planner.py",
+        '        token = batch.token_id if batch.dirty and batch.kind == "write" else None',
+        '        token = batch.token_id if batch.dirty and batch.kind == "none" else None',
+        (_DOUBT + "test_an_unclear_call_is_repeated_with_its_bytes_key_and_token",),
+    ),
+    Sabotage(
+        "elements_by_position",
+        "an answer's elements are taken in the order of the request",
+        f"{_XERO}/core/answers.py",
+        "        found = next((index[name] for name in _wanted(document) if name in index), [])\n",
+        "        found = rows[list(documents).index(document) :][:1]\n",
+        (_LANE + "test_one_bad_element_does_not_touch_the_others",),
+    ),
+    Sabotage(
+        "letter_written_anew",
+        "a dead letter's value is not the record's own bytes",
+        f"{_XERO}/core/records.py",
+        "    return Letter(job.key, job.value, headers)\n",
+        '    return Letter(job.key, job.value + b"\\n", headers)\n',
+        (_LANE + "test_one_bad_element_does_not_touch_the_others",),
+    ),
+    Sabotage(
+        "paid_without_a_look_at_what_is_due",
+        "an order counts as paid though Xero says that something is due",
+        f"{_XERO}/core/sales.py",
+        "        elif due != 0:\n",
+        "        elif due is None:\n",
+        (_LANE + "test_an_invoice_with_something_due_is_not_called_paid",),
+    ),
+    Sabotage(
+        "waiting_order_stays_in_memory",
+        "memory grows with the orders that wait",
+        f"{_XERO}/core/troubles.py",
+        "            desk.evict(job)\n",
+        "            pass\n",
+        (_WAITING + "test_an_order_that_waits_a_week_is_in_the_ledger_and_not_in_memory",),
+    ),
+    Sabotage(
+        "minute_too_short",
+        "61 calls fit into somebody's minute",
+        f"{_XERO}/budget.py",
+        "        self._window = _MINUTE / limits.speed + limits.jitter\n",
+        "        self._window = (_MINUTE - 4) / limits.speed\n",
+        (_BUDGET + "test_no_window_is_ever_overrun",),
+    ),
+    Sabotage(
+        "six_at_once",
+        "six calls are in flight",
+        f"{_XERO}/budget.py",
+        "        if self._in_flight >= cap or",
+        "        if self._in_flight > cap or",
+        (_BUDGET + "test_no_window_is_ever_overrun",),
+    ),
+    Sabotage(
+        "day_reserve_spent",
+        "writes use up the calls that are kept for read-backs",
+        f"{_XERO}/budget.py",
+        "        return self._remaining(now) - kept\n",
+        "        return self._remaining(now) - 0 * kept\n",
+        (_BUDGET + "test_writes_leave_the_reserve_of_the_day",),
+    ),
+)

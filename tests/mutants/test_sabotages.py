@@ -1,0 +1,27 @@
+"""The list of sabotages cannot rot: each still finds its place, changes something, and names tests that exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.sabotages import SABOTAGES, Sabotage
+
+HERE = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda s: s.name)
+def test_a_sabotage_finds_its_place_once_and_its_tests(sabotage: Sabotage) -> None:
+    source = (HERE / sabotage.file).read_text("utf-8")
+    assert source.count(sabotage.old) == 1
+    assert sabotage.new != sabotage.old
+    compile(source.replace(sabotage.old, sabotage.new), sabotage.file, "exec")
+    assert sabotage.tests
+    for test in sabotage.tests:
+        file, _, name = test.partition("::")
+        assert f"def {name}(" in (HERE / file).read_text("utf-8"), test
+
+
+def test_no_two_sabotages_share_a_name_and_there_are_enough() -> None:
+    assert len({s.name for s in SABOTAGES}) == len(SABOTAGES) >= 14
