@@ -88,6 +88,7 @@ class Owner:
         if self.closed:
             return
         self.store.load(records, end)
+        self.store.loaded()
         self.position = self.world.broker.start(self.org)
         decode = cast(Callable[[bytes], Command], CODEC.decode)
         budget = Budget(self.world.weather.limits, self.process.mono())
