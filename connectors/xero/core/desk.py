@@ -7,7 +7,7 @@ way and what comes meanwhile goes into the next; nothing leaves the desk for Xer
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +20,8 @@ from connectors.xero.core.watermark import Watermark
 from connectors.xero.settings import CoreSettings
 from schemas.letters import ErrorClass
 from schemas.types import Command, LedgerEntry, Result
+
+_TROUBLES = 20  # notes of an order between two results: an outage of hours says the same again and again
 
 
 @dataclass(eq=False)
@@ -109,6 +111,18 @@ class Desk:
     def result(self, command: Command, kind: str, outcome: Outcome, **fields: Any) -> None:
         self.writing.results.append(records.result(command, kind, outcome, self.now.at, **fields))
 
+    def note(self, jobs: Iterable[Job], text: str) -> None:
+        """A call for these orders was not simply answered: it is told with their next result, at no record more."""
+        said = f"{self.now.at.isoformat(timespec='milliseconds')} {text}"
+        for job in jobs:
+            if len(job.troubles) < _TROUBLES and said not in job.troubles:
+                job.troubles.append(said)
+
+    def told(self, job: Job) -> list[str]:
+        """What was noted of an order since its last result, for the findings of this one."""
+        said, job.troubles = job.troubles, []
+        return said
+
     def refuse(self, job: Job, refusal: Refusal, kind: str = "order") -> None:
         """Dead letter and result; the job still has to be finished."""
         held = refusal.error_class is ErrorClass.HELD
@@ -122,6 +136,7 @@ class Desk:
             message=refusal.message,
             hint=refusal.hint,
             number=job.number or None,
+            findings=self.told(job),
         )
 
     def finish_record(self, job: Job) -> None:
@@ -174,7 +189,7 @@ class Desk:
         entry = self.fresh(job.home, kind)
         entry["updated_at"] = self.now.at
         self.writing.entries[job.home] = records.waiting(entry, job, reason, self.now.at, wait)
-        self.result(job.command, "order", "WAITING", message=reason, number=job.number or None)
+        self.result(job.command, "order", "WAITING", message=reason, number=job.number or None, findings=self.told(job))
         self.finish_record(job)
         while job.followers:
             self.hold_next(job.followers.popleft())

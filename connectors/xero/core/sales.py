@@ -153,6 +153,7 @@ class Sales:
         """The number is in Xero: ours if equal, else a conflict."""
         job = document.jobs[0]
         differences = compare.invoice(_sale(job), job.number, job.contact_id, body)
+        self.desk.note([job], f"read-back: {job.number} is in Xero, {'otherwise' if differences else 'and equal'}")
         if not differences:
             self._invoice_posted(document, body, "ADOPTED", None)
             return
@@ -161,6 +162,7 @@ class Sales:
 
     def invoice_absent(self, document: Document) -> None:
         """The number is not in Xero: send it, unless Xero had said that it is there."""
+        self.desk.note(document.jobs, f"read-back: {document.natural} is not in Xero")
         if document.suspect is not None:
             self.refused(document, document.suspect)
         else:
@@ -255,6 +257,8 @@ class Sales:
         """A payment with our marker: ours if the amount is."""
         job = document.jobs[0]
         differences = compare.payment(document.amount or Decimal(0), body)
+        equal = "otherwise" if differences else "and equal"
+        self.desk.note([job], f"read-back: payment {document.natural} is in Xero, {equal}")
         if not differences:
             self._payment_posted(document, body, "ADOPTED", due)
             return
@@ -263,6 +267,7 @@ class Sales:
 
     def payment_absent(self, document: Document) -> None:
         """No payment with our marker: send it, unless Xero had refused it."""
+        self.desk.note(document.jobs, f"read-back: payment {document.natural} is not in Xero")
         if document.suspect is not None:
             self.payment_refused(document.jobs[0], document, document.suspect)
         else:
@@ -323,7 +328,7 @@ class Sales:
             self.desk.result(
                 job.command, "order", "POSTED", xero_id=job.invoice_id, number=job.number, status="PAID",
                 total=sale["total"], total_tax=sale["total_tax"], amount_due="0", currency=sale["currency"],
-                findings=list(job.command["findings"]),
+                findings=[*job.command["findings"], *self.desk.told(job)],
             )  # fmt: skip
         self.desk.end(job, entry)
 

@@ -51,6 +51,7 @@ class Job:
     tenders: dict[str, Tender] = field(default_factory=dict)  # payments still open, by marker
     refused: list[Refusal] = field(default_factory=list)
     followers: deque[Job] = field(default_factory=deque)
+    troubles: list[str] = field(default_factory=list)  # what calls for it came to, told with its next result
     new_contact: int = 0  # how often the contact's id turned out to be unknown to Xero
     parked: bool = False
     done: bool = False

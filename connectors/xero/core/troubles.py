@@ -48,6 +48,7 @@ class Troubles:
     def answered(self, batch: Batch, answer: Answer, course: Course) -> None:
         """One call that has ended so."""
         now, settings = self.desk.now.mono, self.desk.settings
+        self.desk.note((job for document in batch.documents for job in document.jobs), _words(batch, answer, course))
         match course:
             case Course.KEPT_OUT if batch.dirty and batch.kind == "write":
                 # Its own token has ended, and another one may not repeat it: read back.
@@ -274,6 +275,25 @@ class Troubles:
             desk.park(job, "whether Xero has it is read back", wait)
             desk.tried_again_at(job, wait)
             desk.evict(job)
+
+
+# What follows an answer, for whoever reads the order's story.
+_NEXT = {
+    Course.LIMITED: "it goes again when Xero takes calls",
+    Course.KEPT_OUT: "it goes again when Xero lets us in",
+    Course.NOT_SENT: "it goes again",
+    Course.OFFLINE: "it goes again",
+    Course.UNCLEAR: "the same bytes go again under their key",
+    Course.LOOK: "what became of it is read back",
+    Course.SPLIT: "it goes again in halves, or alone",
+}
+
+
+def _words(batch: Batch, answer: Answer, course: Course) -> str:
+    what = f"{batch.step.value} {'read-back' if batch.lookup else 'call'} of {len(batch.documents)}"
+    told = f"Xero answered {answer.status}" if answer.status else "no answer"
+    detail = f" ({answer.detail})" if answer.detail else ""
+    return f"{what}: {told}{detail}; {_NEXT.get(course, 'it goes again')}"
 
 
 def _unsent(batch: Batch) -> None:
