@@ -97,7 +97,10 @@ class Ends:
                 yield "as ordered", f"{name}: wants another's number, POSTED {len(posted)}, {len(living)} invoices"
         elif order.trouble:
             if posted or not any(r["error_code"] for r in told):
-                yield "as ordered", f"{name} is wrong from the start ({order.trouble}) and is {[r['outcome'] for r in told]}"
+                yield (
+                    "as ordered",
+                    f"{name} is wrong from the start ({order.trouble}) and is {[r['outcome'] for r in told]}",
+                )
         elif order.cancelled:
             if len(living) != len(posted):
                 yield "as ordered", f"{name}: deleted, {len(posted)} times POSTED, {len(living)} invoices"
@@ -138,7 +141,11 @@ class Ends:
         shared = self._shared(org)
         for record in workload.records.values():
             kind = record.command["kind"]
-            if record.org == org and kind in {"CONTACT", "ITEM"} and "POSTED" in self.world.judge.words.get(record.id, []):
+            if (
+                record.org == org
+                and kind in {"CONTACT", "ITEM"}
+                and "POSTED" in self.world.judge.words.get(record.id, [])
+            ):
                 known = newest.get((kind, record.command["key"]))
                 if known is None or known.command["version"] < record.command["version"]:
                     newest[kind, record.command["key"]] = record

@@ -137,7 +137,11 @@ class Hands:
         return True
 
     def _take_number(self, org: str, books: Books) -> bool:
-        free = [o for o in self.world.workload.orders.values() if o.org == org and not books.by_number(o.number, credit=False)]
+        free = [
+            o
+            for o in self.world.workload.orders.values()
+            if o.org == org and not books.by_number(o.number, credit=False)
+        ]
         if not free:
             return False
         order = self.random.choice(free)
@@ -195,5 +199,3 @@ class Hands:
             return False
         self.contact(org, self.random.choice(free))
         return True
-
-

@@ -144,7 +144,9 @@ class Judge:
             return
         intended = self._intended.get(send.call.idempotency_key or "")
         if intended is None:
-            self.fail("intention first", f"{send.call.method} {send.call.path} left before its intention was on the log")
+            self.fail(
+                "intention first", f"{send.call.method} {send.call.path} left before its intention was on the log"
+            )
         elif request.left > intended + self.world.weather.settings.intention_lapse + 0.001 and not after_limit:
             self.fail("intention first", f"{send.call.path} left {request.left - intended:.1f} s after its intention")
         if self.replaying:

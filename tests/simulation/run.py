@@ -73,5 +73,7 @@ def _settle(world: World, report: Report) -> bool:
     patience = _PATIENCE + (4 * DAYS if world.weather.profile in {"day", "week"} or world.weather.clock_jumps else 0)
     if world.loop.run(lambda: over, end + patience):
         return True
-    report.violations.append(("comes to its end", f"not quiet {patience / 3600:.0f} h after the storm: {world.ends.stuck()}"))
+    report.violations.append(
+        ("comes to its end", f"not quiet {patience / 3600:.0f} h after the storm: {world.ends.stuck()}")
+    )
     return False

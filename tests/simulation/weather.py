@@ -109,7 +109,9 @@ def weather(seed: int) -> Weather:
     batch = r.choice((50, 50, 50, 20, 5, 2))
     lookup = r.choice((40, 40, 3))
     small = r.random() < 0.3
-    w.settings = CoreSettings(batch=batch, lookup=lookup, intake=10 if small else 400, held_in_memory=25 if small else 2000)
+    w.settings = CoreSettings(
+        batch=batch, lookup=lookup, intake=10 if small else 400, held_in_memory=25 if small else 2000
+    )
     w.clock_jumps = r.choice((0, 0, 1, 3))
     w.foreign = r.choice((0, 0, 2, 6))
     w.compactions = r.choice((0, 1, 3))

@@ -155,9 +155,12 @@ class _Exchange:
         elapsed = self.process.mono() - self.started
         self._done(
             Answer(
-                answer.status, answer.headers, answer.body, answer.doubt, answer.detail,
-                token_id=token.id if token is not None else "", elapsed=elapsed,
+                answer.status,
+                answer.headers,
+                answer.body,
+                answer.doubt,
+                answer.detail,
+                token_id=token.id if token is not None else "",
+                elapsed=elapsed,
             )  # fmt: skip
         )
-
-

@@ -164,7 +164,9 @@ class Workload:
             other = random.choice(_TOTALS[:3]) if random.random() < 0.3 else total
             sent.append(self._sale(org, number, version, other, who, trouble, changes))
         if random.random() < weather.cancels:
-            sent.append(envelope("CANCEL", first["key"], None, org=org, order=str(number), version=random.choice((0, 5))))
+            sent.append(
+                envelope("CANCEL", first["key"], None, org=org, order=str(number), version=random.choice((0, 5)))
+            )
         begin = self._when()
         later = weather.spread * random.choice((0.0, 0.05, 0.5))
         # Mostly in their order, sometimes an older one after a newer one.
@@ -176,7 +178,9 @@ class Workload:
     ) -> Command:
         tax = (Decimal(total) - (Decimal(total) / Decimal("1.2")).quantize(Decimal("0.01"))).quantize(Decimal("0.01"))
         # What Xero computes: the tax contained in a line is line - round(line / 1.2).
-        account = {"account_archived": ARCHIVED, "account_unknown": "999", "account_dropped": DROPPED}.get(trouble, "200")
+        account = {"account_archived": ARCHIVED, "account_unknown": "999", "account_dropped": DROPPED}.get(
+            trouble, "200"
+        )
         wrong = Decimal("0.01") if trouble == "tax" else Decimal(0)
         return sale(
             number, org=org, version=version, total=total, tax=str(tax - wrong), who=who, account=account,
@@ -201,7 +205,9 @@ class Workload:
                 for version in range(1, random.choice((2, 2, 3))):
                     changed = contact(number, known[0]["name"], f"new{version}.{number}@x.uk")
                     at = T0.replace(second=version)
-                    who = cast(Contact, {**changed, "key": known[0]["key"], "number": known[0]["number"], "version": at})
+                    who = cast(
+                        Contact, {**changed, "key": known[0]["key"], "number": known[0]["number"], "version": at}
+                    )
                     who["document"] = who["document"].replace(f'"WC{number}"', f'"{who["number"]}"')
                     who["only_if_known"] = random.random() < 0.7
                     found.append((self._when(), contact_command(who, org=org, version=version)))

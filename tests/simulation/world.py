@@ -99,7 +99,15 @@ class World:
             text = "{} {} {} ({} documents){}"
             call, fault = send.call, f" -> {request.fault}" if request.fault else ""
             key = (call.idempotency_key or "")[-60:-44]
-            self.say(str(getattr(request.owner, "name", "")), text, call.method, call.path, call.purpose + " " + key, send.documents, fault)
+            self.say(
+                str(getattr(request.owner, "name", "")),
+                text,
+                call.method,
+                call.path,
+                call.purpose + " " + key,
+                send.documents,
+                fault,
+            )
         self.judge.departed(request, send, after_limit)
 
     # -- what happens to processes ------------------------------------------------------------------------------
@@ -186,7 +194,9 @@ class World:
             return
         self.count("fault foreign calls")
         self.say("another tool", "makes {} calls to {}", calls, org)
-        self.judge.foreign(org, self.xero.foreign(org, calls, self.random.choice((0, 2, 5)), self.random.uniform(1, 30)))
+        self.judge.foreign(
+            org, self.xero.foreign(org, calls, self.random.choice((0, 2, 5)), self.random.uniform(1, 30))
+        )
 
     def _kill_tokens(self) -> None:
         self.count("fault token killed")

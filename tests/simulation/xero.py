@@ -188,7 +188,9 @@ class Xero:
             self._twins[place].append(respond)
 
     def _work(self, request: Request, respond: Callable[[Answer], None], place: tuple[str, str] | None) -> None:
-        elements = (request.call.body or b"").count(b'"ContactNumber"' if request.call.path == "Contacts" else b'"Date"')
+        elements = (request.call.body or b"").count(
+            b'"ContactNumber"' if request.call.path == "Contacts" else b'"Date"'
+        )
         weather = self.weather
         took = (weather.latency + weather.per_element * elements) * self.random.uniform(0.7, 1.5) + request.slow
         self.loop.after(took * _DONE_AT, partial(self._do, request, respond, place, took * (1 - _DONE_AT)))

@@ -1,0 +1,126 @@
+"""Reads every topic that speaks of one order, in the order it was written. Moves no offset.
+
+Only records under the order's own keys are decoded, so a trace reads fast past everybody else's orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from confluent_kafka import Message
+
+from k2x.audit.log import read_to_end
+from k2x.dead_letters.letter import schemas_of, written_at
+from k2x.trace.happenings import in_batch, of_entry, of_letter, of_record
+from k2x.trace.story import Happening, Story, told
+from schemas.codec import Codec
+from schemas.errors import SchemaError
+from schemas.topics import CHANGES, ORDERS, PARKED, REPLAY_OF, RESULTS, WRITEBACK, commands, dead_letter, ledger
+
+_ORDER_OBJECT = "ecommerce.order"
+
+
+class Reader:
+    """Reads a deployment's topics. `kafka`: librdkafka's bootstrap and security."""
+
+    def __init__(self, kafka: Mapping[str, Any], codec: Codec, orgs: Iterable[str]) -> None:
+        self._kafka = kafka
+        self._codec = codec
+        self._orgs = list(orgs)
+        self._letters = schemas_of(self._orgs)
+        self._commands = {commands(org) for org in self._orgs}
+
+    def story(self, key: str) -> Story:
+        """Everything on the topics about `instance|OrderID`; empty where nothing is."""
+        found: list[Happening] = []
+        contacts: set[bytes] = set()
+        topics = [CHANGES, ORDERS, REPLAY_OF[ORDERS], PARKED, *self._commands, RESULTS, WRITEBACK, *self._letters]
+        for message in self._about(key, topics):
+            topic = message.topic() or ""
+            if topic in self._letters:
+                found.append(of_letter(message, self._letters[topic], self._codec))
+                continue
+            value = self._decoded(message)
+            if value is not None and topic in self._commands and value["kind"] == "SALE":
+                contacts.add(value["body"]["contact"]["key"].encode())
+            found += of_record(message, value)
+        found += self._ledger(key, contacts, min((h.at for h in found), default=None))
+        return Story(key, told(found))
+
+    def by_number(self, number: str) -> set[str]:
+        """The orders that have, or were to have, this invoice number, whatever its case."""
+        wanted, keys = number.casefold(), set()
+        for message in read_to_end(self._kafka, [*self._commands, *(ledger(org) for org in self._orgs)]):
+            if number.encode().lower() not in (message.value() or b"").lower():
+                continue  # Avro keeps text as it is, so most records need no decoding
+            value = self._decoded(message)
+            if value is None:
+                continue
+            found = value.get("number") or (value.get("body") or {}).get("number") or ""
+            if found.casefold() == wanted and value["kind"] in ("SALE", "invoice"):
+                keys.add("|".join(value["key"].split("|")[:2]))
+        return keys
+
+    def seen(self, keys: Iterable[str]) -> set[str]:
+        """Which of these orders any source topic or dead letter has heard of."""
+        wanted = {key.encode(): key for key in keys} | {_hint_key(key): key for key in keys}
+        messages = read_to_end(self._kafka, [CHANGES, ORDERS, RESULTS, dead_letter(ORDERS), dead_letter(CHANGES)])
+        return {wanted[message.key()] for message in messages if message.key() in wanted}
+
+    def _about(self, key: str, topics: Iterable[str]) -> Iterator[Message]:
+        wanted = {key.encode(), _hint_key(key)}
+        instance, _, order_id = key.partition("|")
+        written = bytes([2 * len(order_id.encode())]) + order_id.encode()  # Avro's text: its length, zigzag, its bytes
+        for message in read_to_end(self._kafka, topics):
+            if message.key() in wanted:
+                yield message
+            elif message.topic() == RESULTS and written in (message.value() or b""):
+                # The contact of a sale has its own key; its result names the order.
+                value = self._decoded(message)
+                if value is not None and (value["instance"], value["order_id"]) == (instance, order_id):
+                    yield message
+
+    def _ledger(self, key: str, contacts: set[bytes], since: datetime | None) -> list[Happening]:
+        """The ledger's records of the order, and of its contact what was written since the order came; the latest
+        before that where there is none."""
+        prefix, found = f"{key}|".encode(), []
+        before: dict[bytes, Message] = {}
+        for message in read_to_end(self._kafka, [ledger(org) for org in self._orgs]):
+            record = message.key() or b""
+            if record.startswith(prefix):
+                found.append(message)
+            elif record in contacts:
+                if since is not None and written_at(message) < since:
+                    before[record] = message
+                else:
+                    before.pop(record, None)
+                    found.append(message)
+        made = [of_entry(m, self._decoded(m) if m.value() is not None else None) for m in [*before.values(), *found]]
+        return self._with_batches(made)
+
+    def _with_batches(self, entries: list[Happening]) -> list[Happening]:
+        """How many documents each call carried: those that share its idempotency key."""
+        calls = {h.facts["idempotency_key"] for h in entries if h.facts.get("idempotency_key")}
+        if not calls:
+            return entries
+        wanted = {call: call.encode() for call in calls}
+        sizes: dict[str, set[bytes]] = {call: set() for call in calls}
+        for message in read_to_end(self._kafka, [ledger(org) for org in self._orgs]):
+            raw = message.value() or b""
+            for call, token in wanted.items():
+                if token in raw:
+                    sizes[call].add(message.key() or b"")
+        return [in_batch(h, sizes) for h in entries]
+
+    def _decoded(self, message: Message) -> dict[str, Any] | None:
+        try:
+            return self._codec.decode(message.value() or b"")
+        except SchemaError:
+            return None
+
+
+def _hint_key(key: str) -> bytes:
+    instance, _, order_id = key.partition("|")
+    return f"{instance}|{_ORDER_OBJECT}|{order_id}".encode()
