@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from k2x.errors import K2xError
 from schemas.topics import CHANGES, ORDERS, commands
 
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ def progress(kafka: Mapping[str, Any], groups: Groups, orgs: Iterable[str]) -> P
     admin = AdminClient(dict(kafka))
     # A broker without any group has nobody to ask for offsets, and the question is not answered at all (measured).
     listed = _answer(admin.list_consumer_groups(request_timeout=_TIMEOUT_S))
+    if listed.errors:  # a group that is not listed would seem to be at the beginning
+        raise K2xError(f"Kafka does not tell how far the processes are: {listed.errors[0]}. Is it up?")
     known = {group.group_id for group in listed.valid}
     of = {commands(org): org for org in orgs}
     hinted, read, taken = (

@@ -19,7 +19,7 @@ from k2x.audit.court import Scope
 from k2x.audit.reconcile import Outcome, Patience, Reconciliation
 from k2x.clients import codec
 from k2x.commands.options import config_option, running_kafka, settings_of
-from k2x.errors import ConfigError, K2xError
+from k2x.errors import K2xError
 from k2x.settings import Settings
 
 CLEAN, OFF, NOT_DONE, BROKEN = 0, 1, 3, 4
@@ -94,16 +94,18 @@ def _scope(
     known = sorted({found.organisation for found in settings.stores.values()})
     for org in orgs:
         if org not in known:
-            raise ConfigError(f"--org {org}: no store feeds it; there are {', '.join(known)}")
+            raise click.UsageError(f"--org {org}: no store feeds it; there are {', '.join(known)}")
     if store is not None and store not in settings.stores:
-        raise ConfigError(f"--store {store}: not in k2x.yaml; there are {', '.join(sorted(settings.stores))}")
+        raise click.UsageError(f"--store {store}: not in k2x.yaml; there are {', '.join(sorted(settings.stores))}")
     chosen = list(orgs) or ([settings.stores[store].organisation] if store else known)
     key = order
     if order is not None and "|" not in order:
         place, _, number = order.rpartition("/")
         instance = place.partition("/")[0] or (next(iter(settings.instances)) if len(settings.instances) == 1 else "")
         if instance not in settings.instances:
-            raise ConfigError(f"--order {order}: write store/OrderID; instances are {', '.join(settings.instances)}")
+            raise click.UsageError(
+                f"--order {order}: write store/OrderID; instances are {', '.join(settings.instances)}"
+            )
         key = f"{instance}|{number}"
     return Scope(tuple(chosen), store, key, since, until)
 
