@@ -75,10 +75,10 @@ class Case:
 
     @cached_property
     def numbers(self) -> set[str]:
-        """Every invoice number that may be this order's."""
+        """Every invoice number that may be this order's: those it was given, else the one that it would be given."""
         found = {c.number for c in self.dossier.commands if c.number}
         found |= {e.number for e in self.dossier.entries if e.kind == "invoice" and e.number}
-        if self._route.prefix and self.latest is not None and self.latest.order_id:
+        if not found and self._route.prefix and self.latest is not None and self.latest.order_id:
             found.add(self._route.prefix + self.latest.order_id)
         return found
 

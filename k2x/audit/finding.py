@@ -93,6 +93,6 @@ class Finding:
             "order": self.order or None,
             "invoice": self.number or None,
             "day": self.day.isoformat() if self.day else None,
-            "found": self.text,
+            "text": self.text,
             "next": self.next,
         }

@@ -47,8 +47,8 @@ class Standpoint:
 class Verdict:
     """One order. `state`: posted, suppressed, dead_lettered, waiting, parked, in_flight or lost.
 
-    `kentico`: its total where it must be in Xero; `xero`: what Xero has for it, copies included. `claims`: ids of the
-    invoices that it explains.
+    `kentico`: its total where it is in Xero or must be; `xero`: what Xero has for it, copies included. `claims`: ids
+    of the invoices that it explains.
     """
 
     key: str
@@ -274,6 +274,8 @@ class _Judgement:
         )
         currency = (seen.currency if seen is not None else None) or (case.command.currency if case.command else "")
         place = (case.org, case.store, case.dossier.key)
+        there = [i.total for i in case.dossier.invoices if i.living and i.id in own]
+        due = posted or state == "lost" or bool(there)
         return Verdict(
             case.dossier.key,
             case.org,
@@ -286,8 +288,8 @@ class _Judgement:
             held=posted and case.held is not None,
             latency_s=case.latency_s,
             seen=seen,
-            kentico=seen.total if seen is not None and (posted or state == "lost") else Decimal(0),
-            xero=sum((i.total for i in case.dossier.invoices if i.living and i.id in own), Decimal(0)),
+            kentico=seen.total if seen is not None and due else Decimal(0),
+            xero=sum(there, Decimal(0)),
             currency=mine.currency if mine is not None else currency,
             claims=own,
         )

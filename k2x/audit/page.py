@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
 from datetime import date
 from typing import IO, Any
@@ -16,7 +17,7 @@ _SHOWN = 50  # findings of a kind; all of them are in the JSON and the CSV
 _DAYS = 62  # rows; of more days only those are shown that are off
 _HEADS = {"dead_lettered": "dead letters", "in_flight": "in flight"}
 _TEXTS = 3
-_FINDING = ("kind", "code", "org", "store", "order", "invoice", "day", "found", "next")
+_FINDING = ("kind", "code", "org", "store", "order", "invoice", "day", "text", "next")
 
 
 def page(outcome: Outcome) -> str:
@@ -107,8 +108,17 @@ def _day(day: date | None) -> str:
     return day.isoformat() if day is not None else "-"
 
 
+def write_json(outcome: Outcome, file: IO[str]) -> None:
+    """One object: totals at its top, then days, then the findings one by one: there may be a million."""
+    head = json.dumps(as_json(outcome), ensure_ascii=False)
+    file.write(head.removesuffix("}") + ', "findings": [')
+    for number, finding in enumerate(outcome.findings()):
+        file.write((", " if number else "") + json.dumps(finding.as_json(), ensure_ascii=False))
+    file.write("]}\n")
+
+
 def as_json(outcome: Outcome) -> dict[str, Any]:
-    """One object: totals at its top, then days and findings."""
+    """Everything but the findings."""
     total = outcome.summary.total
     return {
         "clean": outcome.clean and not outcome.not_done,
@@ -120,7 +130,6 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
             {"org": org or None, "store": store or None, "day": day.isoformat() if day else None, **tally.as_json()}
             for (org, store, day), tally in outcome.summary.days()
         ],
-        "findings": [finding.as_json() for finding in outcome.findings()],
     }
 
 

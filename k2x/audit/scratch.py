@@ -169,7 +169,7 @@ class Scratch:
         return replace(dossier, invoices=tuple(found.values()), payments=tuple(payments.values()))
 
     def _is_of_another(self, org: str, number: str, key: str) -> bool:
-        """Two orders may share a reference, if a rule takes it from a customer's own column."""
+        """Two orders may share a reference, or want one number, if a rule takes these from a column of the order."""
         query = "SELECT key FROM ledger INDEXED BY ledger_number WHERE org = ? AND number = ?"
         return any(other != key for (other,) in self._db.execute(query, (org, number)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import traceback
@@ -137,7 +136,7 @@ def _told(outcome: Outcome, as_json: bool, csv_file: Path | None, days_file: Pat
             with path.open("w", encoding="utf-8", newline="") as file:
                 write(outcome, file)
     if as_json:
-        click.echo(json.dumps(page.as_json(outcome), ensure_ascii=False))
+        page.write_json(outcome, sys.stdout)
     else:
         click.echo(page.page(outcome))
     if outcome.not_done:

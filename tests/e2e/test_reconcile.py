@@ -142,7 +142,7 @@ async def test_the_settled_shop_agrees_in_every_number(shop: Shop, tmp_path: Pat
         assert money["kentico"] == money["xero"]
     assert sum(day["orders"] for day in report["days"]) == account.orders_in
     assert report["xero_calls"] == {"au": 2, "de": 2, "uk": 2}
-    assert (tmp_path / "f.csv").read_text("utf-8").splitlines() == ["kind,code,org,store,order,invoice,day,found,next"]
+    assert (tmp_path / "f.csv").read_text("utf-8").splitlines() == ["kind,code,org,store,order,invoice,day,text,next"]
     rows = list(csv.DictReader((tmp_path / "d.csv").open(encoding="utf-8")))
     assert sum(int(row["orders"] or 0) for row in rows) == account.orders_in
     one = await shop.reconcile("--order", key((await shop.take())["InvoiceNumber"]))
@@ -217,7 +217,7 @@ async def test_every_fault_planted_by_hand_is_found_named_and_ends_with_code_1(s
     for finding in found.report["findings"]:
         assert finding["org"] == "uk"
         assert finding["store"] == "emea/GoatUK"
-        assert finding["found"]
+        assert finding["text"]
         assert finding["next"]
 
     only = await shop.reconcile("--grace", "0", "--org", "de")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -116,19 +117,39 @@ def test_two_orders_with_the_same_customers_own_reference_are_no_doubles(held: S
         (sale,), (theirs,) = dossier.commands, dossier.invoices
         put(
             held,
-            Dossier(
-                dossier.key,
-                dossier.orders,
-                (),
-                (command(key=sale.key, number=sale.number, reference="PO 1", offset=sale.offset),),
-                (),
-                dossier.results,
-                dossier.entries,
-                False,
-                (invoice(id=theirs.id, number=theirs.number, reference="PO 1", payments=theirs.payments),),
-                dossier.payments,
+            replace(
+                dossier,
+                commands=(replace(sale, reference="PO 1"),),
+                invoices=(replace(theirs, reference="PO 1"),),
             ),
         )
+    verdicts, strays = sit(held)
+    assert [verdict.findings for verdict in verdicts.values()] == [(), ()]
+    assert strays == []
+
+
+def test_a_number_taken_from_another_column_may_look_like_another_orders(held: Scratch) -> None:
+    """number_from: OrderInvoiceNumber: order 8 has the number that order 7 would have had by its OrderID."""
+    own = file(
+        commands=(command(number="UK-A7"),),
+        entries=(entry(number="UK-A7"), entry("payment", 1, number="UK-A7/1")),
+        invoices=(invoice(number="UK-A7", payments=(listed(reference="UK-A7/1"),)),),
+        payments=(listed(reference="UK-A7/1"),),
+    )
+    put(held, own)
+    theirs = other(8)
+    (sale,), (document,) = theirs.commands, theirs.invoices
+    paid = (listed(id="p-8", invoice_id="i-8", reference="UK-7/1"),)
+    put(
+        held,
+        replace(
+            theirs,
+            commands=(replace(sale, number="UK-7"),),
+            entries=(replace(theirs.entries[0], number="UK-7"), replace(theirs.entries[1], number="UK-7/1")),
+            invoices=(replace(document, number="UK-7", payments=paid),),
+            payments=paid,
+        ),
+    )
     verdicts, strays = sit(held)
     assert [verdict.findings for verdict in verdicts.values()] == [(), ()]
     assert strays == []
