@@ -182,14 +182,14 @@ class Restoration:
             return
         if outcome == "UNCHANGED" or (entry is not None and entry["state"] == "VOIDED"):
             return  # left alone for another version
+        if contact.id:
+            self._contact_of(sale["contact"], contact.id, contact.number or sale["contact"]["number"])
         if entry is None and said.id and (outcome == "POSTED" or said.posted == command["command_id"]):
             found = self.books.by_id(said.id)
             self.counts["changed in Xero" if found is not None else "gone from Xero"] += 1
             entry = self._posted(command, found, said.id, said.number or sale["number"])
             self._rest_of(record, command, entry, said)
             return
-        if contact.id:
-            self._contact_of(sale["contact"], contact.id, contact.number or sale["contact"]["number"])
         found = self.books.by_number(sale["number"])
         if outcome in ("REFUSED", "HELD"):
             if entry is None and said.id is None:  # else: held beside the version that was posted

@@ -305,7 +305,9 @@ def test_a_posted_order_that_is_gone_from_xero_is_not_posted_again() -> None:
     command = sale(1)
     scene = Scene()
     _posted(scene, command)
+    scene.contacts["shop|C1"] = heard(Said(), _result(command, "contact", "POSTED", xero_id="c-1", number="WC1"))
     counts = scene.run(command).counts
+    assert scene.ledger["shop|C1"]["xero_id"] == "c-1"
     assert (scene.ledger[HOME]["state"], scene.ledger[HOME]["status"]) == ("POSTED", "PAID")
     assert counts["gone from Xero"] == 1
 
@@ -332,6 +334,22 @@ def test_two_orders_with_one_number_stay_two() -> None:
     assert headers["x-error-code"] == "number_of_other_order"
     assert scene.ledger[HOME]["status"] == "PAID"
     assert invoice_key("shop|2") not in scene.ledger
+
+
+def test_a_rebuild_begun_again_changes_nothing() -> None:
+    """After a crash between a commit and its mark the same records come once more."""
+    posted, unpaid, waits, refused, held = (sale(n) for n in range(1, 6))
+    cancel = envelope("CANCEL", "shop|6", None, org="uk", order="6")
+    books = Books().has(posted).has(unpaid, paid=False).has(held, Total=Decimal("1.00"))
+    scene = Scene(books).say((unpaid, "WAITING"), (waits, "WAITING"), (refused, "REFUSED"), (cancel, "CANCELLED"))
+    log = (posted, unpaid, sale(1, version=7), waits, refused, held, cancel, sale(6))
+    scene.run(*log)
+    before, letters = dict(scene.ledger), list(scene.letters)
+    states = {key.split("|")[1]: entry["state"] for key, entry in before.items() if key.endswith("|invoice|0")}
+    assert states == {"1": "POSTED", "2": "WAITING", "3": "WAITING", "4": "REFUSED", "5": "HELD", "6": "VOIDED"}
+    assert not +scene.run(*log).counts
+    assert scene.ledger == before
+    assert scene.letters == letters
 
 
 # -- contacts and items ---------------------------------------------------------------------------------------------
