@@ -163,7 +163,7 @@ class Restoration:
         match command["kind"]:
             case "SALE":
                 self._decide_sale(record, command, said, contact)
-            case "CANCEL" if said.id is None and self._undone(records.home(command)):
+            case "CANCEL" if self._undone(records.home(command)):
                 entry = records.entry(self.org, records.home(command), "invoice", self._now())
                 entry["state"], entry["reason"] = "VOIDED", "deleted in Kentico before it was posted"
                 entry["version"], entry["observed_at"] = command["version"], command["observed_at"]
