@@ -1,8 +1,8 @@
 """A sink as a process that says how it stands: `python -m tests.bench.sink_process JSON`.
 
 Keys: kafka, state; xero {token_url, api_url, client_id, client_secret}, without which Xero answers nobody. Each second,
-and as soon as the lane has taken over, a line of JSON: seconds since the start, those of CPU, whether it has taken over, the most
-resident megabytes so far, the records it was fed, megabytes read of each topic.
+and as soon as the lane has taken over, a line of JSON: seconds since the start, those of CPU, whether it has taken
+over, the most resident megabytes so far, the records it was fed, megabytes read of each topic.
 """
 
 from __future__ import annotations
