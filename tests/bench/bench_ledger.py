@@ -54,6 +54,7 @@ def run(short: bool) -> list[tuple[str, float, str, str]]:
     return [
         ("records written", 2 * entries / filled, "records/s", conditions),
         ("take-over, cold", cold["seconds"], "s", conditions),
+        ("take-over, cold, of that CPU", cold["cpu_seconds"], "s", conditions),
         ("take-over, with local copy", warm["seconds"], "s", conditions),
         ("peak memory, cold", cold["peak_mb"], "MB", conditions),
         ("peak memory, with local copy", warm["peak_mb"], "MB", conditions),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import httpx
 import pytest
+from fastavro.utils import generate_many
 
+from schemas import head
 from schemas.codec import Codec
 from schemas.errors import Incompatible, NotDecodable, NotEncodable, RegistryUnavailable, UnknownSchema
 from schemas.ids import CommittedIds, current
@@ -148,3 +151,25 @@ def test_a_letter_carries_all_headers_and_keeps_the_first_failure() -> None:
     assert again["x-first-failed-at"] == NOW.isoformat().encode()
     assert (again["x-attempt"], again["mine"]) == (b"2", b"kept")
     assert (again["x-error-class"], again["x-natural-key"]) == (b"mapping", b"emea|1")
+
+
+# Every use of Codec.head in k2x: the schema and the last field that it reads.
+HEADS = (("ledger", "number"), ("result", "key"), ("order", "site_name"))
+
+
+@pytest.mark.parametrize(("name", "last"), HEADS)
+def test_a_head_is_read_as_the_whole_record_is(name: str, last: str) -> None:
+    """Also long texts, whose length takes several bytes, and negative numbers."""
+    codec, schema = Codec(CommittedIds()), current(name)
+    names = [field["name"] for field in schema["fields"]]
+    assert head.reader(schema, last) is not None, "its first fields are simple: it is quick"
+    random.seed(7)
+    for value in generate_many(schema, 40):
+        for field in schema["fields"]:
+            if field["type"] == "string":
+                value[field["name"]] = "é" * random.choice([0, 1, 40, 9000])
+        data = codec.encode(name, value)
+        whole = codec.decode(data)
+        assert codec.head(data, last) == {known: whole[known] for known in names[: names.index(last) + 1]}
+        with pytest.raises(NotDecodable):
+            codec.head(data[:6], last)

@@ -163,7 +163,7 @@ class Restoration:
         match command["kind"]:
             case "SALE":
                 self._decide_sale(record, command, said, contact)
-            case "CANCEL" if said.id is None and self._undone(records.home(command)):
+            case "CANCEL" if self._undone(records.home(command)):
                 entry = records.entry(self.org, records.home(command), "invoice", self._now())
                 entry["state"], entry["reason"] = "VOIDED", "deleted in Kentico before it was posted"
                 entry["version"], entry["observed_at"] = command["version"], command["observed_at"]
@@ -182,14 +182,14 @@ class Restoration:
             return
         if outcome == "UNCHANGED" or (entry is not None and entry["state"] == "VOIDED"):
             return  # left alone for another version
+        if contact.id:
+            self._contact_of(sale["contact"], contact.id, contact.number or sale["contact"]["number"])
         if entry is None and said.id and (outcome == "POSTED" or said.posted == command["command_id"]):
             found = self.books.by_id(said.id)
             self.counts["changed in Xero" if found is not None else "gone from Xero"] += 1
             entry = self._posted(command, found, said.id, said.number or sale["number"])
             self._rest_of(record, command, entry, said)
             return
-        if contact.id:
-            self._contact_of(sale["contact"], contact.id, contact.number or sale["contact"]["number"])
         found = self.books.by_number(sale["number"])
         if outcome in ("REFUSED", "HELD"):
             if entry is None and said.id is None:  # else: held beside the version that was posted
