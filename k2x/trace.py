@@ -243,6 +243,8 @@ def _command(message: Message, value: Mapping[str, Any]) -> tuple[str, str, dict
     count = _header(message, "x-replay-count")
     if count not in ("", "0"):
         text += f", sent again for the {count}. time"
+    if value["replay_id"]:
+        text += f", by replay {value['replay_id']}"
     facts = {"kind": value["kind"], "version": value["version"], "rules_version": value["rules_version"]}
     return "command", text, {**facts, "number": body.get("number"), "findings": list(value["findings"])}
 
