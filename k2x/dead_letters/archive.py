@@ -21,7 +21,7 @@ from schemas.topics import RESULTS
 MARK = "letter"  # the kind of result that records what an operator did with a letter; its findings name the letter
 SENT_AGAIN = "sent_again"
 SKIPPED = "skipped"
-_DONE = frozenset({"POSTED", "ADOPTED"})
+_DONE = frozenset({"POSTED", "ADOPTED", "SUPPRESSED", "CANCELLED"})
 
 
 @dataclass
@@ -71,11 +71,28 @@ def standings(letters: Iterable[Letter], told: Told) -> list[Letter]:
     """Each letter with its state. Pure."""
     marked = [replace(letter, marks=_times_sent(letter, told)) for letter in letters]
     newest: dict[tuple[object, ...], Letter] = {}
+    skipped: dict[object, Mapping[str, Any]] = {}
     for letter in marked:
         known = newest.get(letter.subject)
         if known is None or _rank(letter) >= _rank(known):
             newest[letter.subject] = letter
-    return [_standing(letter, newest[letter.subject], told) for letter in marked]
+        skip = _skip(letter, told)
+        if skip is not None:
+            skipped[_decided(letter)] = skip
+    return [_standing(letter, newest[letter.subject], told, skipped.get(_decided(letter))) for letter in marked]
+
+
+def _skip(letter: Letter, told: Told) -> Mapping[str, Any] | None:
+    """The mark by which a person has dealt with it, if that is the last word."""
+    marks = told.marks.get(letter.id, [])
+    last = max(marks, key=lambda mark: mark["at"]) if marks else None
+    return last if last is not None and last["error_code"] == SKIPPED else None
+
+
+def _decided(letter: Letter) -> object:
+    """What a person decides on when he skips: this version for this reason. A replay that meets the same again finds
+    it decided; letters without a version are each decided alone."""
+    return letter.id if letter.version is None else (letter.subject, letter.version, letter.error_class, letter.code)
 
 
 def _rank(letter: Letter) -> tuple[datetime, datetime]:
@@ -86,7 +103,7 @@ def _times_sent(letter: Letter, told: Told) -> int:
     return sum(mark["error_code"] == SENT_AGAIN for mark in told.marks.get(letter.id, []))
 
 
-def _standing(letter: Letter, newest: Letter, told: Told) -> Letter:
+def _standing(letter: Letter, newest: Letter, told: Told, skip: Mapping[str, Any] | None) -> Letter:
     end = _end(letter, told)
     if end:
         return letter.standing(State.RESOLVED, end)
@@ -94,11 +111,11 @@ def _standing(letter: Letter, newest: Letter, told: Told) -> Letter:
         what = "it failed again" if newest.version == letter.version else "a newer version failed too"
         return letter.standing(State.SUPERSEDED, f"{what}: {newest.id}")
     marks = told.marks.get(letter.id, [])
-    if marks:
-        last = max(marks, key=lambda mark: mark["at"])
-        state = State.SKIPPED if last["error_code"] == SKIPPED else State.SENT_AGAIN
-        return letter.standing(state, f"{last['message']}, {moment(last['at'])}")
-    return letter
+    last = max(marks, key=lambda mark: mark["at"]) if marks else skip
+    if last is None:
+        return letter
+    state = State.SKIPPED if last["error_code"] == SKIPPED else State.SENT_AGAIN
+    return letter.standing(state, f"{last['message']}, {moment(last['at'])}")
 
 
 def _end(letter: Letter, told: Told) -> str:
@@ -124,10 +141,11 @@ def _is_about(letter: Letter, result: Mapping[str, Any]) -> bool:
 
 
 def _is_end(result: Mapping[str, Any]) -> bool:
-    """Posted, found equal in Xero, or properly left out. UNCHANGED of an order counts where it names the invoice."""
+    """Posted, found equal in Xero, or properly left out: not paid, or deleted before it was posted. UNCHANGED of an
+    order counts where it names the invoice."""
     if result["outcome"] == "UNCHANGED":
         return result["kind"] != ORDER or bool(result["xero_id"])
-    return result["outcome"] in _DONE or result["outcome"] == "SUPPRESSED"
+    return result["outcome"] in _DONE
 
 
 def _covers(result: Mapping[str, Any], letter: Letter) -> bool:

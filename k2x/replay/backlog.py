@@ -6,25 +6,23 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
+import structlog
 from confluent_kafka import OFFSET_INVALID, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from k2x.errors import K2xError
+from k2x.replay.broker import PASSING, TIMEOUT_S, asked
 from k2x.replay.errors import NobodyConsumes
 from schemas.topics import REPLAY_OF, commands
 
-T = TypeVar("T")
+log = structlog.get_logger()
 Place = tuple[str, int]
 
-_TIMEOUT_S = 20.0
 _JOINS_S = 0.5  # between looks at a group that is being formed
-_PASSING = frozenset(
-    {KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ class Backlog:
         self._admin = AdminClient(dict(kafka))
         self._streams, self._sink = streams_group, sink_group
         self._replays = [REPLAY_OF[topic] for topic in topics]
-        found = self._asked(lambda: self._admin.list_topics(timeout=_TIMEOUT_S)).topics
+        found = asked(lambda: self._admin.list_topics(timeout=TIMEOUT_S)).topics
         for topic in [*self._replays, *(commands(org) for org in orgs)]:
             if topic not in found or found[topic].error is not None:
                 raise K2xError(f"{topic} does not exist. `k2x topics apply` creates it; then restart streams.")
@@ -96,22 +94,25 @@ class Backlog:
         """Delete copies that streams has confirmed: the sources still hold the records."""
         lanes = {(replay, partition) for own in self.lanes.values() for replay, partition in own.items()}
         confirmed = self._committed(self._streams, lanes)
-        asked = [TopicPartition(topic, partition, confirmed[topic, partition]) for topic, partition in lanes]
-        for future in self._admin.delete_records(asked).values():
-            self._asked(lambda future=future: future.result(_TIMEOUT_S))  # type: ignore[misc]
+        before = [TopicPartition(topic, partition, confirmed[topic, partition]) for topic, partition in lanes]
+        for future in self._admin.delete_records(before).values():
+            try:
+                future.result(TIMEOUT_S)
+            except KafkaException as error:  # not allowed to, say: they take up room, and do no harm
+                log.warning("copies_not_deleted", error=error.args[0].str())
 
     def forget_groups(self, groups: Iterable[str]) -> None:
         """Delete consumer groups that are no longer needed; ones that never were are no fault."""
         for future in self._admin.delete_consumer_groups(list(groups)).values():
             try:
-                future.result(_TIMEOUT_S)
+                future.result(TIMEOUT_S)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
                     raise
 
     def ends(self, topic: str) -> dict[int, int]:
         """Where the partitions of a topic end, open transactions included."""
-        partitions = self._asked(lambda: self._admin.list_topics(topic, timeout=_TIMEOUT_S)).topics[topic].partitions
+        partitions = asked(lambda: self._admin.list_topics(topic, timeout=TIMEOUT_S)).topics[topic].partitions
         return {partition: end for (_, partition), end in self._ends({(topic, p) for p in partitions}).items()}
 
     # -- questions ----------------------------------------------------------------------------------------------
@@ -132,20 +133,20 @@ class Backlog:
     def _held(self, group: str) -> set[Place]:
         """What the members of a group hold."""
         try:
-            found = self._admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group].result(_TIMEOUT_S)
+            found = self._admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result(TIMEOUT_S)
         except KafkaException as error:
-            if error.args[0].code() in _PASSING | {KafkaError.GROUP_ID_NOT_FOUND}:
+            if error.args[0].code() in PASSING | {KafkaError.GROUP_ID_NOT_FOUND}:
                 return set()
             raise
         return {(p.topic, p.partition) for m in found.members for p in m.assignment.topic_partitions}
 
     def _committed(self, group: str, places: set[Place]) -> dict[Place, int]:
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in sorted(places)])
+        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in sorted(places)])
 
         def ask() -> Any:
-            return self._admin.list_consumer_group_offsets([asked])[group].result(_TIMEOUT_S)
+            return self._admin.list_consumer_group_offsets([wanted])[group].result(TIMEOUT_S)
 
-        found = {(p.topic, p.partition): p.offset for p in self._asked(ask).topic_partitions}
+        found = {(p.topic, p.partition): p.offset for p in asked(ask).topic_partitions}
         unread = {place for place in places if found.get(place, OFFSET_INVALID) < 0}
         begins = self._offsets(unread, OffsetSpec.earliest()) if unread else {}
         return {place: begins[place] if place in unread else found[place] for place in places}
@@ -156,18 +157,6 @@ class Backlog:
     def _offsets(self, places: set[Place], spec: OffsetSpec) -> dict[Place, int]:
         def ask() -> dict[Place, int]:
             futures = self._admin.list_offsets({TopicPartition(*place): spec for place in places})
-            return {(p.topic, p.partition): int(future.result(_TIMEOUT_S).offset) for p, future in futures.items()}
+            return {(p.topic, p.partition): int(future.result(TIMEOUT_S).offset) for p, future in futures.items()}
 
-        return self._asked(ask)
-
-    def _asked(self, ask: Callable[[], T]) -> T:
-        """Ask again while a broker is only starting."""
-        ends = time.monotonic() + _TIMEOUT_S
-        while True:
-            try:
-                return ask()
-            except KafkaException as error:
-                passing = error.args[0].retriable() or error.args[0].code() in _PASSING
-                if not passing or time.monotonic() > ends:
-                    raise K2xError(f"Kafka does not answer: {error.args[0].str()}. Is the broker up?") from error
-                time.sleep(0.2)
+        return asked(ask)

@@ -16,11 +16,11 @@ from typing import Any
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from k2x.errors import K2xError
+from k2x.replay.broker import TIMEOUT_S, asked
 
 _BUFFER = 1000  # records of a partition held while another one's older records are waited for
 _POLL_S = 0.05
 _SILENCE_S = 20.0  # a broker that restarts answers again within it
-_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +37,25 @@ def ranges_of(kafka: Mapping[str, Any], topics: Iterable[str], since: datetime |
     """What each partition of `topics` holds now, from `since` on. K2xError where a topic is missing."""
     consumer = Consumer({**kafka, "group.id": "k2x-replay-look", "enable.auto.commit": False})  # never joined
     try:
-        return [found for topic in topics for found in _ranges(consumer, topic, since)]
-    except KafkaException as error:
-        raise K2xError(f"Kafka does not answer: {error.args[0].str()}. Is the broker up?") from error
+        return [found for topic in topics for found in asked(lambda topic=topic: _ranges(consumer, topic, since))]  # type: ignore[misc]
     finally:
         consumer.close()
 
 
 def _ranges(consumer: Consumer, topic: str, since: datetime | None) -> list[Range]:
-    found = consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+    found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
     if found.error is not None or not found.partitions:
         raise K2xError(f"{topic} does not exist. `k2x topics apply` creates it.")
     made = []
     for number in sorted(found.partitions):
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_TIMEOUT_S)
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=TIMEOUT_S)
         made.append(Range(topic, number, low, high))
     if since is None:
         return made
     moment = int(since.timestamp() * 1000)
-    asked = [TopicPartition(topic, r.partition, moment) for r in made]
+    moments = [TopicPartition(topic, r.partition, moment) for r in made]
     # The first record at or after the moment; everything before it is older, whatever clock wrote what follows.
-    starts = {p.partition: p.offset for p in consumer.offsets_for_times(asked, timeout=_TIMEOUT_S)}
+    starts = {p.partition: p.offset for p in consumer.offsets_for_times(moments, timeout=TIMEOUT_S)}
     return [Range(topic, r.partition, _start(starts[r.partition], r), r.end) for r in made]
 
 
@@ -148,8 +146,8 @@ class Source:
     def _started(self, ranges: Sequence[Range], resumed: bool) -> dict[int, int]:
         places = {r.partition: r.first for r in ranges}
         if resumed:
-            asked = [TopicPartition(self._topic, p) for p in places]
-            for found in self._consumer.committed(asked, timeout=_TIMEOUT_S):
+            known = [TopicPartition(self._topic, p) for p in places]
+            for found in asked(lambda: self._consumer.committed(known, timeout=TIMEOUT_S)):
                 if found.error is not None:
                     raise KafkaException(found.error)
                 if found.offset != OFFSET_INVALID:

@@ -45,6 +45,12 @@ class Process:
         self._watch = threading.Thread(target=self._sample, daemon=True)
         self._watch.start()
 
+    def wait(self) -> int:
+        """Its exit code, once it has ended by itself."""
+        code = self._process.wait()
+        self._watch.join()
+        return code
+
     def stop(self) -> None:
         self._process.terminate()
         try:

@@ -192,6 +192,7 @@ def test_filters_each_choose_and_together_narrow(office: Office) -> None:
         ("UNCHANGED", 0, {"xero_id": "i-1"}, "resolved"),
         ("UNCHANGED", 0, {}, "open"),  # superseded before its turn: it says nothing of Xero
         ("SUPPRESSED", 60, {}, "resolved"),
+        ("CANCELLED", 60, {}, "resolved"),
         ("REFUSED", 0, {}, "open"),
         ("POSTED", 0, {"kind": "invoice"}, "open"),
     ],
@@ -366,6 +367,10 @@ def test_a_held_letter_waits_for_a_decision_and_can_only_be_skipped(office: Offi
     assert office.ls("--order", key) == []
     (letter,) = office.ls("--all", "--order", key)
     assert letter["state"] == "skipped"
+    office.write(office.sale_letter(number, error_class=ErrorClass.HELD, code="other_money"))
+    assert office.ls("--order", key) == [], "a replay meets the same version again: it is decided"
+    office.write(office.sale_letter(number, error_class=ErrorClass.CONFLICT, code="invoice_differs"))
+    assert [found["code"] for found in office.ls("--order", key)] == ["invoice_differs"], "that is another question"
     office.write(office.sale_letter(number, version=60, error_class=ErrorClass.HELD, code="other_money"))
     assert [found["state"] for found in office.ls("--order", key)] == ["open"]  # a newer edit needs its own decision
 

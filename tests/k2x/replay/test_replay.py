@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import signal
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from k2x import wiring
 from k2x.audit.books_hash import books_hash
 from k2x.dead_letters import MOST_REPLAYS
 from k2x.embedded import EmbeddedKafka
-from k2x.replay.errors import AlreadyRunning
+from k2x.replay.backlog import Backlog
+from k2x.replay.errors import AlreadyRunning, NobodyConsumes
 from k2x.replay.journal import Lock
 from schemas import topics
 from tests.k2x.replay.town import STORE, Town
@@ -59,9 +62,13 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 def deletions(town: Town) -> list[dict[str, Any]]:
     """Of an order that was posted and of one that was not."""
     orders = town.orders()
-    posted = {row["key"] for row in town.results(kind="order", outcome="POSTED")}
+    posted = posted_keys(town)
     keys = [next(key for key in sorted(orders) if (key in posted) == wanted) for wanted in (True, False)]
     return [later(orders[key], deleted=True, event_type="order.deleted") for key in keys]
+
+
+def posted_keys(town: Town) -> set[str]:
+    return {row["key"] for row in town.results(kind="order", outcome="POSTED")}
 
 
 def later(order: dict[str, Any], seconds: int = 60, **changes: Any) -> dict[str, Any]:
@@ -74,7 +81,7 @@ def later(order: dict[str, Any], seconds: int = 60, **changes: Any) -> dict[str,
 
 def sound(town: Town, number: int) -> dict[str, Any]:
     """A new order that can be posted: one that was, under another number."""
-    posted = {row["key"] for row in town.results(kind="order", outcome="POSTED")}
+    posted = posted_keys(town)
     mine = (order for key, order in sorted(town.orders().items()) if key in posted and not order["deleted"])
     order = copy.deepcopy(next(mine))
     order["order"]["OrderID"] = number
@@ -87,9 +94,11 @@ def of_uk(found: dict[str, Any], org: str = "uk") -> dict[str, Any]:
 
 
 def test_a_replay_of_what_is_posted_writes_nothing_and_the_plan_had_said_so(town: Town) -> None:
-    writes = town.writes("uk", "Invoices") + town.writes("uk", "Payments")
+    writes = town.writes("uk")
+    source = {(m.partition(), m.offset(), m.value()) for m in town.messages(topics.ORDERS)}
     plan = of_uk(town.json("replay", "plan", "--org", "uk"))
-    run = of_uk(town.json("replay", "run", "--org", "uk", "--yes"))
+    done = town.json("replay", "run", "--org", "uk", "--yes")
+    run = of_uk(done)
     assert {name: plan[name] for name in AGREED} == {name: run[name] for name in AGREED}
     assert plan["written"] == run["written"] == dict.fromkeys(("invoices", "payments", "contacts", "items"), 0)
     assert (plan["calls"], plan["minutes"]) == (0, 0.0)
@@ -98,26 +107,11 @@ def test_a_replay_of_what_is_posted_writes_nothing_and_the_plan_had_said_so(town
     assert run["suppressed"] >= 5
     assert run["held"] == 2, "the edit after posting, and the deletion after posting"
     assert run["sent"] == run["orders"] > ORDERS, "every version is sent, not only the latest"
-    assert town.writes("uk", "Invoices") + town.writes("uk", "Payments") == writes
-
-
-def test_sources_are_untouched_and_copies_are_deleted_once_they_are_confirmed(town: Town) -> None:
-    before = {(m.partition(), m.offset(), m.value()) for m in town.messages(topics.ORDERS)}
-    run = town.json("replay", "run", "--org", "uk", "--yes")
-    assert {(m.partition(), m.offset(), m.value()) for m in town.messages(topics.ORDERS)} == before
-    assert town.messages(COPIES) == []
-    (record,) = [json.loads(line) for line in town.k2x("replay", "ls", "--json").stdout.splitlines()][-1:]
-    assert (record["replay"], record["finished_at"] is not None) == (run["replay"], True)
-
-
-def test_everything_replayed_twice_writes_nothing_the_second_time(town: Town) -> None:
-    """The first time may bring contacts up to date: a customer who changed before he had bought anything."""
-    town.json("replay", "run", "--all", "--yes")
-    writes = town.writes("uk")
-    run = of_uk(town.json("replay", "run", "--all", "--yes"))
-    assert run["written"] == dict.fromkeys(("invoices", "payments", "contacts", "items"), 0)
-    assert run["updates"]["left_alone"] > 0
     assert town.writes("uk") == writes
+    assert {(m.partition(), m.offset(), m.value()) for m in town.messages(topics.ORDERS)} == source
+    assert town.messages(COPIES) == [], "copies are deleted once they are confirmed"
+    (record,) = [json.loads(line) for line in town.k2x("replay", "ls", "--json").stdout.splitlines()]
+    assert (record["replay"], record["finished_at"] is not None) == (done["replay"], True)
 
 
 def test_one_order_is_replayed_with_all_its_versions(town: Town) -> None:
@@ -151,20 +145,19 @@ def test_a_live_order_has_at_most_the_limit_before_it(town: Town) -> None:
     """The sink stands still, so the backlog grows as far as the replay lets it; then a customer buys."""
     limit = 7
     live = sound(town, 900_001)
-    with town.frozen("sink"):
-        process = town.begin("replay", "run", "--org", "uk", "--yes", K2X_REPLAY__OUTSTANDING=str(limit))
+    with town.frozen("sink"), town.replaying(limit) as replay:
         town.until("the replay has sent what it may", lambda: town.lag("k2x-sink", UK) == limit)
         town.put(live)
         town.until("the live order is a command", lambda: town.lag("k2x-sink", UK) == limit + 1)
         commands = town.messages(UK)
         assert commands[-1].key() == b"emea|900001"
-        assert town.messages(COPIES), "the rest is still to come"
-    out, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, out
+        assert sum(seen.left for seen in replay.seen) > ORDERS // 2, "most of the replay is still to come"
+        town.wake("sink")
+    assert replay.report is not None
+    assert replay.report.complete
     assert town.results(key="emea|900001", kind="order")[0]["outcome"] == "POSTED"
     assert any(line.startswith("invoice UK-900001 | ") and "Status=PAID" in line for line in town.books("uk"))
-    after = [m.offset() for m in town.messages(UK)]
-    assert len(after) > len(commands) + 20, "most of the replay came behind the live order"
+    assert len(town.messages(UK)) > len(commands) + 20, "the rest came behind the live order"
 
 
 def test_one_replay_at_a_time(town: Town) -> None:
@@ -179,34 +172,14 @@ def test_one_replay_at_a_time(town: Town) -> None:
         lock.release()
 
 
-def test_without_a_sink_nothing_is_sent_and_the_missing_process_is_named(town: Town) -> None:
-    town.stop("sink")
-    try:
-        done = town.k2x("replay", "run", "--org", "uk", "--yes")
-    finally:
-        town.start("sink")
-        town.consumes()
-    assert done.exit_code == 1
-    assert "no sink reads xero.commands.uk.v1: start `k2x run sink`" in done.output
-    assert town.messages(COPIES) == []
-
-
-def test_a_worker_that_is_gone_is_named_and_the_replay_goes_on_when_it_is_back(town: Town) -> None:
-    """A worker stays a member of its group for ten seconds: the replay begins, and sees that nothing moves."""
-    town.stop("streams")
-    try:
-        done = town.k2x("replay", "run", "--org", "uk", "--yes")
-    finally:
-        town.start("streams")
-        town.consumes()
-    assert done.exit_code == 1
-    assert f"no streams worker reads {COPIES}" in done.output
-    if "--resume" in done.output:  # it had begun
-        begun = done.output.split("--resume ")[1].split("`")[0]
-        assert town.json("replay", "run", "--resume", begun, "--yes")["complete"]
-        again = town.k2x("replay", "run", "--resume", begun, "--yes")
-        assert (again.exit_code, f"replay {begun} is over" in again.output) == (1, True)
-    assert "there is no replay 'nonsense'" in town.k2x("replay", "run", "--resume", "nonsense", "--yes").output
+def test_the_process_that_is_missing_is_named(town: Town) -> None:
+    groups = wiring.consumer_groups()
+    for streams, sink, said in (
+        (groups.streams, "nobody", "no sink reads xero.commands.uk.v1: start `k2x run sink`"),
+        ("nobody", groups.sink, f"no streams worker reads {COPIES}"),
+    ):
+        with pytest.raises(NobodyConsumes, match=re.escape(said)):
+            Backlog(town.kafka, ["uk"], [topics.ORDERS], streams, sink).await_consumers(0.0)
 
 
 def test_an_organisation_that_has_no_rules_or_reference_data_is_refused(town: Town) -> None:
@@ -218,6 +191,18 @@ def test_an_organisation_that_has_no_rules_or_reference_data_is_refused(town: To
         assert "uk-3 has no rules yet: publish them with `k2x rules apply`" in done.output
     assert town.k2x("rules", "apply", config=other).exit_code == 0
     assert "uk-3 has no complete snapshot" in town.k2x("replay", "plan", "--all", config=other).output
+
+
+def test_a_worker_that_dies_under_a_replay_is_named_instead_of_waited_for(town: Town) -> None:
+    """A dead worker stays a member of its group for a while: the replay begins, and sees that nothing moves. An order
+    that was never paid is replayed, so that whoever consumes its copy later has nothing to post."""
+    posted = posted_keys(town)
+    unpaid = next(row["key"] for row in town.results(kind="order", outcome="SUPPRESSED") if row["key"] not in posted)
+    town.stop("streams", signal.SIGKILL)
+    done = town.k2x("replay", "run", "--order", unpaid, "--yes")
+    assert done.exit_code == 1
+    assert f"no streams worker reads {COPIES}" in done.output
+    assert "there is no replay 'nonsense'" in town.k2x("replay", "run", "--resume", "nonsense", "--yes").output
 
 
 # -- rebuilding, and what comes after it ----------------------------------------------------------------------------
@@ -258,7 +243,7 @@ def test_killed_in_the_middle_and_resumed_it_skips_nothing_and_repeats_at_most_o
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=30)
     listed = [json.loads(line) for line in town.k2x("replay", "ls", "--json").stdout.splitlines()]
-    (unfinished,) = [found["replay"] for found in listed if found["finished_at"] is None]
+    unfinished = [found["replay"] for found in listed if found["finished_at"] is None][-1]
     refused = town.k2x("replay", "run", "--resume", unfinished, "--org", org, "--yes")
     assert (refused.exit_code, "leave the filters out" in refused.output) == (2, True)
 

@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,7 +35,11 @@ from k2x.config import load
 from k2x.demo.deployment import deployment, secrets
 from k2x.publish import publish_rules
 from k2x.replay.backlog import Backlog
+from k2x.replay.chosen import Chosen
+from k2x.replay.journal import Replay
 from k2x.replay.ready import complete_organisations
+from k2x.replay.run import Report, Runner, Seen
+from k2x.replay.source import ranges_of
 from k2x.settings import Settings
 from schemas import topics
 from schemas.codec import Codec
@@ -46,6 +51,25 @@ from tests.bench.rig import free_port
 ORGS = ("uk", "uk-2", "uk-3")
 STORE = "emea/GoatUK"
 PATIENCE = 90.0  # the machine may be busy: no test says how fast anything is
+
+
+class Replaying(threading.Thread):
+    """`k2x replay run` in a thread: `seen` is its last progress, `report` what came of it."""
+
+    def __init__(self, settings: Settings, kafka: dict[str, Any], codec: Codec) -> None:
+        super().__init__(daemon=True)
+        self.seen: list[Seen] = []
+        self.report: Report | None = None
+        chosen = Chosen(tuple(settings.organisations))
+        ranges = tuple(ranges_of(kafka, chosen.topics, None))
+        replay = Replay("beside", chosen, ranges, datetime.now(UTC), "test")
+        self._runner = Runner(replay, settings, kafka, codec, wiring.consumer_groups(), self._say)
+
+    def run(self) -> None:
+        self.report = self._runner.run(resumed=False)
+
+    def _say(self, seen: list[Seen]) -> None:
+        self.seen = seen
 
 
 class Town:
@@ -89,7 +113,8 @@ class Town:
     def moves_to(self, org: str) -> None:
         """The store's orders go to `org` from now on."""
         for name in ("streams", "sink"):
-            self.stop(name)
+            if name in self._processes:
+                self.stop(name)
         self.org = org
         self.write_config(self.org, self.config)
         publish_rules(self.settings, self.kafka, self.codec, by="test")
@@ -111,6 +136,7 @@ class Town:
         given["xero"]["budget"] = {"minute": 3000}
         given["xero"]["sink"]["session_timeout_s"] = 45.0  # a frozen sink stays a member
         given["replay"] = {"patience_s": 3.0}
+        given["kafka"]["session_timeout_s"] = 4.0  # a dead worker is known to be dead soon
         path.write_text(yaml.safe_dump(given), "utf-8")
         (self.home / "default.yaml").write_text(rules.with_name("default.yaml").read_text("utf-8"), "utf-8")
         return path
@@ -127,17 +153,30 @@ class Town:
             process.kill()
             process.wait()
 
-    def signal(self, name: str, number: int) -> None:
-        self._processes[name].send_signal(number)
+    def wake(self, name: str) -> None:
+        """A frozen process goes on."""
+        self._processes[name].send_signal(signal.SIGCONT)
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:
         """A process that does nothing for a while."""
-        self.signal(name, signal.SIGSTOP)
+        self._processes[name].send_signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            self.signal(name, signal.SIGCONT)
+            self.wake(name)
+
+    @contextmanager
+    def replaying(self, limit: int) -> Iterator[Replaying]:
+        """A replay of everything that goes on beside the test, and has ended when the block ends."""
+        settings = self.settings
+        small = settings.model_copy(update={"replay": settings.replay.model_copy(update={"outstanding": limit})})
+        replay = Replaying(small, self.kafka, self.codec)
+        replay.start()
+        try:
+            yield replay
+        finally:
+            replay.join(PATIENCE)
 
     def consumes(self) -> None:
         """Until streams and sink hold what the organisation needs."""
@@ -259,7 +298,7 @@ class Town:
             for name, process in self._processes.items():
                 assert process.poll() is None, f"{name} ended: {self.log(name)}"
             assert time.monotonic() < ends, f"not in time: {what}"
-            time.sleep(0.1)
+            time.sleep(0.2)
         return found
 
     def log(self, name: str) -> str:
