@@ -47,6 +47,7 @@ class Tempo:
     session: float = 4.0  # a dead process keeps its partitions so long
     lapse: float = 2.0
     deadline: float = 4.0
+    transaction: float = 20.0
     jitter: float = 8.0  # by which calls may be late on a machine whose processes are being killed and started
 
     @property
@@ -72,6 +73,7 @@ class ChaosWorld(World):
             "session_timeout_s": tempo.session,
             "intention_lapse_s": tempo.lapse,
             "deadline_s": tempo.deadline,
+            "transaction_timeout_s": tempo.transaction,
         }
         return written
 
