@@ -118,6 +118,7 @@ class Sink(_Part):
     intention_lapse_s: float = Field(30.0, gt=0)
     deadline_s: float = Field(60.0, gt=0)
     session_timeout_s: float = Field(45.0, gt=1)
+    transaction_timeout_s: float = Field(60.0, gt=1, description="after which the broker aborts a transaction")
 
 
 class Xero(_Part):

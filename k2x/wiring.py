@@ -67,6 +67,7 @@ def sink(settings: Settings, worker: str) -> SinkSettings:
     return SinkSettings(
         state_dir=settings.data_dir / "sink" / worker,
         session_timeout=given.session_timeout_s,
+        transaction_timeout=given.transaction_timeout_s,
         core=CoreSettings(
             batch=given.batch, intention_lapse=given.intention_lapse_s, deadline=given.deadline_s, speed=budget.speed
         ),

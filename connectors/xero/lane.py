@@ -57,6 +57,8 @@ from schemas.types import Command, LedgerEntry
 logger = structlog.get_logger()
 _LONGEST_SLEEP = 1.0  # seconds a lane sleeps at most
 _GAUGES = 1.0  # seconds between looks at the gauges
+_HANGS_AFTER = 1.5  # times the transaction's own time-out
+_COMMIT_JOIN = 0.2  # seconds between looks at a commit that is waited for
 _ABORTED_WAIT = 0.2  # seconds before an aborted transaction is written again: a rebalance takes that long
 
 
@@ -131,13 +133,17 @@ class LaneRunner:
         self._queued = 0
         self._lock = threading.Lock()
         self._calls = ThreadPoolExecutor(settings.workers, thread_name_prefix=f"xero-{org}")
-        self._commits = ThreadPoolExecutor(1, thread_name_prefix=f"commit-{org}")
+        # Not a pool: those are waited for at the end of the process, and a commit may hang for ever (see _hangs).
+        self._to_commit: queue.SimpleQueue[Transact | None] = queue.SimpleQueue()
+        self._committer = threading.Thread(target=self._commit_all, name=f"commit-{org}", daemon=True)
+        self._commit_since: float | None = None
         self._thread = threading.Thread(target=self._run, name=f"lane-{org}", daemon=True)
         self._gauges_at = 0.0
 
     # -- for the consumer's thread ------------------------------------------------------------------------------
 
     def start(self) -> None:
+        self._committer.start()
         self._thread.start()
 
     def feed(self, record: Incoming) -> None:
@@ -243,6 +249,8 @@ class LaneRunner:
         self._wake_at = self._clock.mono()
         while not core.closed:
             event = self._next()
+            if self._hangs():
+                raise LaneLost(f"{self.org}: a transaction does not end; Kafka's client hangs. Take over anew.")
             if isinstance(event, _Lost):
                 raise event.error
             if isinstance(event, _Done):
@@ -284,7 +292,7 @@ class LaneRunner:
         for action in actions:
             match action:
                 case Transact():
-                    self._commits.submit(self._commit, action)
+                    self._to_commit.put(action)
                 case Send():
                     self._metrics.sent(self.org, action)
                     self._calls.submit(self._call, action)
@@ -315,7 +323,9 @@ class LaneRunner:
         self._metrics.state(self.org, "paused" if paused else "running")
 
     def _end(self, store: LedgerStore | None) -> None:
-        self._commits.shutdown(wait=True, cancel_futures=True)
+        self._to_commit.put(None)
+        while self._committer.is_alive() and not self._hangs():
+            self._committer.join(_COMMIT_JOIN)
         self._calls.shutdown(wait=False, cancel_futures=True)
         self._log.close()
         self._client.close()
@@ -323,6 +333,22 @@ class LaneRunner:
             store.close()
 
     # -- other threads ------------------------------------------------------------------------------------------
+
+    def _hangs(self) -> bool:
+        """Whether a commit has outlived its transaction, which the broker has aborted by then.
+
+        librdkafka's send_offsets_to_transaction knows no time-out while the group's coordinator is away, and may not
+        notice that it is back (its issues 5456 and 5511, seen here after a kill of the broker): such a commit is left
+        to itself. Whatever it still does is fenced by the next take-over.
+        """
+        since = self._commit_since
+        return since is not None and self._clock.mono() - since > self._settings.transaction_timeout * _HANGS_AFTER
+
+    def _commit_all(self) -> None:
+        while (work := self._to_commit.get()) is not None:
+            self._commit_since = self._clock.mono()
+            self._commit(work)
+            self._commit_since = None
 
     def _commit(self, work: Transact) -> None:
         if self._closing.is_set():

@@ -123,7 +123,7 @@ async def run(plan: Plan, say: Say) -> Ended:
         say("the shops are closed; waiting until every order has an end")
         seen = await settled(world, pulse, say)
         pulse.stop()
-        return await _judged(world, arena, seen, outcomes, failed)
+        return await _judged(world, arena, seen, outcomes, failed, say)
     finally:
         say("stopping")
         await world.stop()
@@ -158,16 +158,20 @@ async def settled(world: ChaosWorld, pulse: Pulse, say: Say) -> Look:
         await asyncio.sleep(_QUIET_S / 2)
 
 
-async def _judged(world: ChaosWorld, arena: Arena, look: Look, outcomes: list[Outcome], failed: str) -> Ended:
+async def _judged(world: ChaosWorld, arena: Arena, look: Look, outcomes: list[Outcome], failed: str, say: Say) -> Ended:
     shop = await world.get("kentico", "/_sandbox/orders")
     truths = [t for t in shop["orders"] if t["channel"] and t["instance"] in TRADING]
     await _await_write_backs(world, truths)
     exports, log = evidence.exports(world.url("xero")), evidence.request_log(world.url("xero"))
     events, arrived = evidence.accepted(world.directory), evidence.on_kafka(world.kafka_conf)
+    say("k2x reconcile, through Xero's own API")
+    code, told = await world.reconcile()
     loads = [judge.load(org, log) for org in ORGANISATIONS]
     found = [Violation("course", "", failed)] if failed else []
     found += [Violation("course", "", f"round {o.name}: no orders came in meanwhile") for o in outcomes if not o.orders]
     found += judge.verdicts(look.verdicts, look.expected)
+    found += [Violation(stray.kind, stray.order, stray.text) for stray in look.strays]
+    found += judge.reconciled(code, told)
     found += judge.books(truths, exports)
     found += judge.write_backs(truths, evidence.shown_numbers(world.directory))
     found += judge.accepted(events, arrived.ids, arrived.hints)
@@ -175,11 +179,12 @@ async def _judged(world: ChaosWorld, arena: Arena, look: Look, outcomes: list[Ou
     found += judge.limits(loads)
     remains = judge.residual(truths, exports, {made for call in arena.late for made in call.taken})
     parts = [
-        report.table(outcomes, report.slowest_orders(outcomes, look.facts.results)),
+        report.table(outcomes, report.slowest_orders(outcomes, arena.pulse.ways)),
         "\n".join(f"  {o.name}: {note}" for o in outcomes for note in o.notes),
         report.account(
             look.total,
-            look.verdicts,
+            told,
+            arena.pulse.ways,
             loads,
             report.faults_of(log),
             {name: child.restarts for name, child in world.supervisor.children.items()},

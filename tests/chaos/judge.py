@@ -39,10 +39,7 @@ def verdicts(found: Sequence[Verdict], expected: Mapping[str, str]) -> list[Viol
     for key in sorted(expected.keys() - by_key.keys()):
         wrong.append(Violation("lost", key, "the shop has sent it, and it is on no topic"))
     for v in found:
-        if v.doubled:
-            wrong.append(Violation("doubled", v.key, v.doubled))
-        if v.drift:
-            wrong.append(Violation("drift", v.key, v.drift))
+        wrong += [Violation(finding.kind, v.key, finding.text) for finding in v.findings if finding.kind != "lost"]
         meant = end_of(expected[v.key]) if v.key in expected else "known to the shop"
         if v.state == "lost":
             wrong.append(Violation("lost", v.key, f"no end; it must be {meant}"))
@@ -50,6 +47,14 @@ def verdicts(found: Sequence[Verdict], expected: Mapping[str, str]) -> list[Viol
             letter = f" ({v.letter.error_class}/{v.letter.code}: {v.letter.message})" if v.letter else ""
             wrong.append(Violation("wrong end", v.key, f"{v.state}{letter}; it must be {meant}"))
     return wrong
+
+
+def reconciled(code: int, told: Mapping[str, Any]) -> list[Violation]:
+    """`k2x reconcile --json`: its exit code and what it printed. Code 0 with findings would be a fault of its own."""
+    found = [Violation(f"reconcile {row['kind']}", row["order"] or "", row["text"]) for row in told["findings"]]
+    if (code == 0) != (not found):
+        found.append(Violation("reconcile", "", f"it ended with code {code} and {len(found)} findings"))
+    return found
 
 
 def end_of(expected: str) -> str:

@@ -25,6 +25,7 @@ class Pulse(threading.Thread):
         conf = {"group.id": "chaos-pulse", "enable.auto.commit": False, "isolation.level": "read_committed"}
         self._consumer = Consumer({**conf, **kafka})
         self.heard = time.monotonic()  # the last result of any kind
+        self.ways: list[tuple[float, float]] = []  # when an order was accepted (Unix time), seconds until it was paid
         self._newest: dict[str, datetime] = {}  # organisation: when the youngest order was accepted that is posted
         self._codec = Codec(CommittedIds())
         self._ended = threading.Event()
@@ -56,4 +57,5 @@ class Pulse(threading.Thread):
         received = result["received_at"]
         if result["kind"] == "order" and result["outcome"] in _GOOD and received is not None:
             org = result["org"]
+            self.ways.append((received.timestamp(), (result["at"] - received).total_seconds()))
             self._newest[org] = max(received, self._newest.get(org, received))

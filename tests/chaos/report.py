@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from k2x.audit.judge import Verdict
 from k2x.demo.outcome import Account, percentile
 from tests.chaos.judge import Load, Violation
 from tests.chaos.rounds import Outcome
@@ -42,38 +41,35 @@ def _row(one: Outcome, slowest: float | None) -> tuple[str, ...]:
     )
 
 
-def slowest_orders(outcomes: Iterable[Outcome], results: Mapping[str, Sequence[Any]]) -> dict[str, float]:
-    """Round → the longest way to PAID of an order accepted during it."""
-    done = [r for rows in results.values() for r in rows if r.kind == "order" and r.outcome == "POSTED"]
-    found: dict[str, float] = {}
-    for one in outcomes:
-        ways = [
-            (r.at - r.received_at).total_seconds()
-            for r in done
-            if r.received_at is not None and one.begun <= r.received_at.timestamp() <= one.ended
-        ]
-        if ways:
-            found[one.name] = max(ways)
-    return found
+def slowest_orders(outcomes: Iterable[Outcome], ways: Iterable[tuple[float, float]]) -> dict[str, float]:
+    """Round → the longest way to PAID of an order accepted during it; `ways`: (accepted at, seconds)."""
+    known = list(ways)
+    return {
+        one.name: max((seconds for at, seconds in known if one.begun <= at <= one.ended), default=0.0)
+        for one in outcomes
+    }
 
 
 def account(
     total: Account,
-    verdicts: Sequence[Verdict],
+    told: Mapping[str, Any],
+    ways: Iterable[tuple[float, float]],
     loads: Iterable[Load],
     faults: Mapping[str, int],
     restarts: Mapping[str, int],
     accepted: int,
 ) -> str:
     """The sums below the table."""
-    ways = sorted(v.latency_s for v in verdicts if v.latency_s is not None)
+    waits = sorted(seconds for _, seconds in ways)
     lines = [
         f"orders {total.orders_in}: posted {total.posted}, paid {total.paid}, suppressed {total.suppressed}, "
         f"dead-lettered {total.dead_lettered}, waiting {total.waiting}, parked {total.parked}; held {total.held}",
-        f"lost {total.lost}   doubled {total.doubled}   drift {total.drift}   (k2x's reader)",
+        f"lost {total.lost}   doubled {total.doubled}   drift {total.drift}   (the demo's reader, by Xero's books)",
+        f"lost {told['lost']}   doubled {told['doubled']}   drift {told['drifted']}   (k2x reconcile, by Xero's API, "
+        f"{sum(told['xero_calls'].values())} calls)",
         f"events answered 202: {accepted}, all of them looked for on Kafka",
-        f"from accepted to paid: median {percentile(ways, 0.5):.1f} s, 95 % {percentile(ways, 0.95):.0f} s, "
-        f"all {ways[-1] if ways else 0:.0f} s",
+        f"from accepted to paid: median {percentile(waits, 0.5):.1f} s, 95 % {percentile(waits, 0.95):.0f} s, "
+        f"all {waits[-1] if waits else 0:.0f} s",
         *(
             f"Xero {one.org}: {one.calls} calls, at most {one.minute} in a minute and {one.in_flight} at once, "
             f"{one.refused} answered 429"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from k2x.audit.finding import Finding
 from k2x.audit.judge import Verdict
 from tests.chaos import judge
 from tests.chaos.judge import Accepted, Load, Violation
@@ -144,8 +145,18 @@ def test_an_order_with_another_end_than_the_shop_meant_is_found() -> None:
     assert seen(_4="") == [("lost", "emea|4")]
     assert seen(_2="posted") == [("wrong end", "emea|2")]
     assert seen(_1="waiting") == [("wrong end", "emea|1")]
-    twice = Verdict("emea|1", "uk", "emea/GoatUK", "posted", doubled="two", drift="three")
-    assert [v.check for v in judge.verdicts([twice], {"emea|1": "payable"})] == ["doubled", "drift"]
+    codes = ("duplicate_invoice", "voided", "ledger_missing")
+    off = tuple(Finding(code, "uk", "emea/GoatUK", "emea|1", "UK-1", code) for code in codes)
+    twice = Verdict("emea|1", "uk", "emea/GoatUK", "posted", findings=off)
+    assert [v.text for v in judge.verdicts([twice], {"emea|1": "payable"})] == list(codes)
+
+
+def test_what_reconcile_says_is_a_violation_and_so_is_a_code_that_does_not_fit() -> None:
+    row = {"kind": "lost", "order": "emea|1", "text": "gone"}
+    assert judge.reconciled(0, {"findings": []}) == []
+    assert [v.key for v in judge.reconciled(1, {"findings": [row]})] == ["emea|1"]
+    assert judge.reconciled(3, {"findings": []}) != []
+    assert len(judge.reconciled(0, {"findings": [row]})) == 2
 
 
 def test_an_accepted_event_that_is_not_on_kafka_is_found() -> None:

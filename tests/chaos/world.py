@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import httpx
 
 from k2x.demo.world import World
+from k2x.errors import K2xError
 
 SINKS = ("sink-1", "sink-2")
 WORKERS = ("streams-1", "streams-2")
@@ -33,6 +36,7 @@ FAULT_SHARES: Mapping[str, float] = {
 }
 _LATENCY = {"base_ms": 250, "per_element_ms": 4}
 _PATIENCE_S = 60.0
+_RECONCILE_S = 900.0
 _REMEMBERED = 2  # deaths: with the next one three, and at five in a minute the supervisor gives a process up
 
 
@@ -43,6 +47,7 @@ class Tempo:
     session: float = 4.0  # a dead process keeps its partitions so long
     lapse: float = 2.0
     deadline: float = 4.0
+    transaction: float = 20.0
     jitter: float = 8.0  # by which calls may be late on a machine whose processes are being killed and started
 
     @property
@@ -68,6 +73,7 @@ class ChaosWorld(World):
             "session_timeout_s": tempo.session,
             "intention_lapse_s": tempo.lapse,
             "deadline_s": tempo.deadline,
+            "transaction_timeout_s": tempo.transaction,
         }
         return written
 
@@ -107,6 +113,27 @@ class ChaosWorld(World):
         await self.post("kentico", "/_sandbox/target", {"url": self.url("receiver")})
         wanted = {"orders": 0, "rate": rate, "seed": f"chaos {self.seed}", "must_fail": True, "hold_edits": True}
         await self.post("kentico", "/_sandbox/trade", wanted)
+
+    async def reconcile(self) -> tuple[int, dict[str, Any]]:
+        """`k2x reconcile` as a person would run it, on a Xero that has its good days again: exit code and JSON."""
+        async with httpx.AsyncClient(timeout=60.0) as client:
+            (await client.delete(self.url("xero") + "/_sandbox/faults")).raise_for_status()
+        command = ["-m", "k2x", "reconcile", "--json", "--grace", "0", "--wait"]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *(*command, "--config", str(self.directory / "k2x.yaml")),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), _RECONCILE_S)
+        except TimeoutError:
+            process.kill()
+            raise
+        if not out.strip():
+            raise K2xError(f"k2x reconcile ended with code {process.returncode}: {err.decode()[-2000:]}")
+        found: dict[str, Any] = json.loads(out)
+        return process.returncode or 0, found
 
     async def close_shops(self) -> None:
         async with httpx.AsyncClient(timeout=60.0) as client:

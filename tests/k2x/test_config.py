@@ -46,7 +46,12 @@ _WAITS = {
     "kafka": {"session_timeout_s": 4.0},
     "xero": {
         "budget": {"jitter_s": 8.0},
-        "sink": {"session_timeout_s": 5.0, "intention_lapse_s": 2.0, "deadline_s": 3.0},
+        "sink": {
+            "session_timeout_s": 5.0,
+            "intention_lapse_s": 2.0,
+            "deadline_s": 3.0,
+            "transaction_timeout_s": 7.0,
+        },
     },
 }
 
@@ -60,7 +65,8 @@ def test_every_wait_that_a_takeover_depends_on_can_be_set(
             monkeypatch.setenv(f"K2X_{part}", json.dumps(value))
     settings = load(write(tmp_path, GOOD + (yaml.safe_dump(_WAITS) if way == "file" else "")))
     sink, limits = wiring.sink(settings, "w"), wiring.limits(settings, "uk")
-    assert (sink.session_timeout, sink.core.intention_lapse, sink.core.deadline, limits.jitter) == (5.0, 2.0, 3.0, 8.0)
+    assert (sink.session_timeout, sink.transaction_timeout, limits.jitter) == (5.0, 7.0, 8.0)
+    assert (sink.core.intention_lapse, sink.core.deadline) == (2.0, 3.0)
     streams = wiring.streams(settings, {}, "w")
     assert (streams.session_timeout_s, streams.heartbeat_s) == (4.0, 0.8)
     assert wiring.reader(settings).session_timeout_s == wiring.writeback(settings, True).session_timeout_s == 4.0

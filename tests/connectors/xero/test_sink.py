@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -152,6 +153,36 @@ def test_killed_at_every_point_each_order_is_in_xero_once(office: Office) -> Non
     assert sorted(i["InvoiceNumber"] for i in office.invoices(office.slug)) == [f"{office.slug}-{n}" for n in range(5)]
     assert [p["Amount"] for p in office.payments(office.slug)].count(20) == len(points)
     assert len(office.payments(office.slug)) == 2 * len(points)
+    assert office.letters() == 0
+
+
+def test_a_transaction_that_never_ends_costs_the_lane_and_no_order(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kafka's client may hang in it for ever: the lane is taken over anew, and the hanging one is fenced."""
+    real, hangs, released = LaneLog.transact, threading.Event(), threading.Event()
+    late: list[BaseException] = []
+
+    def transact(log: LaneLog, work: Transact, group: Any) -> Any:
+        if work.results and not hangs.is_set():
+            hangs.set()  # Xero has done something, and the outcome hangs
+            released.wait(60)
+            try:
+                return real(log, work, group)
+            except LaneLost as error:
+                late.append(error)
+                raise
+        return real(log, work, group)
+
+    monkeypatch.setattr(LaneLog, "transact", transact)
+    office.put(*(office_sale(office, n) for n in range(3)))
+    with office.sink(transaction_timeout=1.5) as sink:
+        until(lambda: office.outcomes().count("POSTED") == 3)
+        assert hangs.is_set()
+        assert sink.lanes() == {office.slug: "running"}
+        released.set()
+        until(lambda: late)
+    assert len(office.invoices(office.slug)) == 3
     assert office.letters() == 0
 
 
