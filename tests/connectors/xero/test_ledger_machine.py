@@ -123,6 +123,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self._forget_local()
         self.store = LedgerStore(self.home / "uk.sqlite3", CODEC)
         self.store.resume_from(self.topic.identity, 0, 0)
+        self.store.loaded()
         self.copied, self.known = self.topic.identity, 0  # which topic the copy is of, and up to where
 
     def _forget_local(self) -> None:
@@ -214,18 +215,32 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(keep=st.booleans())
     def takes_over(self, keep: bool) -> None:
         """With the file or without: what the copy then has is the topic, and a good file costs only the tail."""
-        self.store.close()
         if not keep:
+            self.store.close()
             shutil.rmtree(self.home)
-        self.store = LedgerStore(self.home / "uk.sqlite3", CODEC)
-        good = keep and self.copied == self.topic.identity and self.known <= self.topic.end
-        start = self.store.resume_from(self.topic.identity, 0, self.topic.end)
-        assert start == (self.known if good else 0)
+        start, good = self._resume(keep)
         if not good:
             self._forget_local()
         self.copied = self.topic.identity
         self._load(start)
         self.behind = False
+
+    @rule()
+    def is_cut_short_while_it_reads(self) -> None:
+        """A take-over that ends in the middle: the file is as good as it was before."""
+        start, _ = self._resume(keep=True)
+        records = self.topic.after(start)
+        self.store.load(records[: len(records) // 2], start)
+        self.store.close()
+        self.behind = True
+
+    def _resume(self, keep: bool) -> tuple[int, bool]:
+        self.store.close()
+        self.store = LedgerStore(self.home / "uk.sqlite3", CODEC)
+        good = keep and self.copied == self.topic.identity and self.known <= self.topic.end
+        start = self.store.resume_from(self.topic.identity, 0, self.topic.end)
+        assert start == (self.known if good else 0)
+        return start, good
 
     @precondition(lambda self: not self.behind)
     @rule(data=st.data())
@@ -238,6 +253,7 @@ class LedgerMachine(RuleBasedStateMachine):
         middle = len(records) // 2
         self.store.load(records[:middle], start)  # a crash here would read all of it again
         self.store.load(records[middle:], self.topic.end)
+        self.store.loaded()
         self.known = self.topic.end
 
     # -- what must be true --------------------------------------------------------------------------------------
