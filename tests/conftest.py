@@ -17,6 +17,9 @@ import pytest
 from k2x.embedded.broker import EmbeddedKafka
 from k2x.embedded.config import SERVER
 from k2x.embedded.jars import KAFKA_VERSION
+from tests import depth
+
+depth.load()
 
 
 @pytest.fixture(scope="session")

@@ -106,7 +106,7 @@ class Budget:
         headers = {name.lower(): value for name, value in answer.headers.items()}
         minute, day, app = (_number(headers.get(f"x-{name}limit-remaining")) for name in ("min", "day", "appmin"))
         if minute is not None:
-            self._minute.seen(now, int(minute))
+            self._minute.seen(now, int(minute), now - answer.elapsed, int(answer.status != 429))
         if day is not None:
             self._day.seen(now, int(day), self._in_flight)
         if app is not None and app <= _APP_FLOOR:
@@ -154,10 +154,10 @@ class Budget:
         self._blocked[problem] = max(until, self._blocked.get(problem, until))
         if problem == "concurrent":  # somebody else is calling for this organisation too
             self._cap, self._cap_until = max(1, self._in_flight), now + _MINUTE / self.limits.speed
-        elif problem == "minute" and told is not None:
-            self._minute.freed_at(until)
-        elif problem == "day" and told is not None:
-            self._day.resets_at(until)
+        elif told is not None and problem in ("minute", "day"):
+            self._minute.probe_from(until)
+            if problem == "day":
+                self._day.resets_at(until)
 
 
 class _Minute:
@@ -165,7 +165,8 @@ class _Minute:
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limit = limits.minute
-        self._window = _MINUTE / limits.speed + limits.jitter
+        self._whole, self._jitter = _MINUTE / limits.speed, limits.jitter
+        self._window = self._whole + self._jitter
         self._burst = min(float(limits.burst), max(1.0, limits.minute / 2))
         # burst + rate x window <= minute: no window, wherever it begins, can hold more.
         self._rate = max(limits.minute - self._burst, 0.5) / self._window
@@ -173,7 +174,7 @@ class _Minute:
         self._recent: deque[float] = deque()
         self._foreign, self._foreign_until = 0, -math.inf
         self._known_from = now + self._window  # by then whatever a former owner sent has left every window
-        self._probe_at = -math.inf
+        self._freed = self._probe_at = -math.inf
 
     def unprobed(self, now: float) -> float | None:
         """None once the minute is known; before, the seconds until the next probe: alone, and not one after another."""
@@ -204,15 +205,23 @@ class _Minute:
         self._recent.append(now)
         self._probe_at = now
 
-    def seen(self, now: float, remaining: int) -> None:
+    def seen(self, now: float, remaining: int, sent: float, itself: int) -> None:
         self._roll(now)
+        # Xero's number is of when the call `sent` then arrived, `itself` in it unless it was refused. Calls sent after
+        # it are not in the number, and those for which the way decides are supposed not to be.
+        begin, end = sent - self._whole + self._jitter, sent - self._jitter
+        counted = min(len(self._recent), itself + sum(1 for at in self._recent if begin < at < end))
         # What our own sends do not explain is somebody else's, and out of every window a minute from now.
-        self._foreign = max(0, self._limit - remaining - len(self._recent))
+        self._foreign = max(0, self._limit - remaining - counted)
         self._foreign_until = now + self._window
-        self._known_from = min(self._known_from, now)
+        if sent >= self._freed:
+            self._known_from = min(self._known_from, now)
 
-    def freed_at(self, when: float) -> None:
+    def probe_from(self, when: float) -> None:
+        """Xero's word for when one more call is possible: all of a fixed window's then, of a rolling one's perhaps just
+        that one. So it goes alone, and its header tells."""
         self._foreign_until = min(self._foreign_until, when)
+        self._freed, self._known_from = when, when + self._window
 
     def available(self, now: float) -> int:
         self._roll(now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from connectors.xero.budget import Budget, Kind, Limits
 from connectors.xero.calls import Answer
+from tests.depth import examples
 
 
 @dataclass
@@ -78,7 +79,7 @@ def drive(budget: Budget, server: ModelServer, ways: list[float], latency: float
     raise AssertionError("the budget neither waits nor ends")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     rolling=st.booleans(),
     offset=st.floats(-60, 60),
@@ -113,7 +114,7 @@ def test_a_burst_that_travels_slowly_before_others_that_do_not(speed: float) -> 
     assert run.refused == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(rolling=st.booleans(), day=st.integers(30, 400), reserve=st.integers(5, 25), offset=st.floats(-86400, 0))
 def test_writes_leave_the_reserve_of_the_day(rolling: bool, day: int, reserve: int, offset: float) -> None:
     limits = Limits(day=day, day_reserve=reserve)
@@ -157,6 +158,42 @@ def test_a_new_owner_probes_once_and_then_knows_what_its_predecessor_used() -> N
         assert budget.may_send(at, "write") == 0
         budget.sent(at, "write")
     assert budget.may_send(0.5, "write") > 55
+
+
+@pytest.mark.parametrize("rolling", [True, False])
+def test_two_owners_one_after_another_never_spend_more_than_60_in_a_minute(rolling: bool) -> None:
+    server = ModelServer(Limits(), rolling, 0.0)
+    first = drive(Budget(Limits(), 0.0), server, [0.05], 0.3, "write", until=25.0)
+    taken_over = Budget(Limits(), first.sends[-1] + 2.0)
+    second = drive_on(taken_over, server, first.sends[-1] + 2.0, 90.0)
+    assert [answer.status for answer in second if answer.status != 200] == []
+    times = sorted(server.arrivals)
+    if rolling:
+        assert max(sum(1 for t in times[i:] if t < at + 60.0) for i, at in enumerate(times)) == 60
+
+
+def test_what_left_after_a_call_is_not_in_its_number() -> None:
+    """57 of a former owner's; five calls at once, and the first answer comes while the others are on their way."""
+    budget = Budget(Limits(), 0.0)
+    budget.sent(0.0, "write")
+    budget.answered(0.4, Answer(200, {"X-MinLimit-Remaining": "6"}, elapsed=0.4))  # 53 are not ours
+    for n in range(4):
+        budget.sent(2.0 + n / 10, "write")
+    budget.answered(2.5, Answer(200, {"X-MinLimit-Remaining": "5"}, elapsed=0.5))
+    assert budget.snapshot(2.5).minute_available <= 2
+
+
+def test_after_the_minutes_retry_after_one_call_asks_alone() -> None:
+    """In a rolling window no more than one may be possible then."""
+    budget = known(Limits())
+    budget.sent(100.0, "write")
+    budget.answered(100.0, Answer(429, {"X-Rate-Limit-Problem": "minute", "Retry-After": "7"}))
+    assert budget.may_send(108.0, "write") == 0
+    budget.sent(108.0, "write")
+    assert budget.why(108.1, "read_back")[1] == "unprobed"
+    budget.answered(108.3, Answer(200, {"X-MinLimit-Remaining": "59"}, elapsed=0.3))
+    assert budget.may_send(108.3, "write") == 0
+    assert budget.snapshot(108.3).minute_available > 1
 
 
 def test_a_probe_without_headers_is_followed_by_another_not_by_a_burst() -> None:
@@ -252,15 +289,19 @@ def test_spreading_begins_only_when_the_day_is_short() -> None:
     assert chain == [0]  # still, an order after a pause goes at once
 
 
-def drive_on(budget: Budget, server: ModelServer, now: float, until: float) -> None:
+def drive_on(budget: Budget, server: ModelServer, now: float, until: float) -> list[Answer]:
+    """One call at a time, whenever the budget lets it go; their answers."""
+    answers = []
     while now < until:
         wait = budget.may_send(now, "write")
         if wait:
             now += wait
             continue
         budget.sent(now, "write")
-        budget.answered(now + 0.1, server.arrive(now))
+        answers.append(replace(server.arrive(now), elapsed=0.1))
+        budget.answered(now + 0.1, answers[-1])
         now += 0.1
+    return answers
 
 
 def test_a_day_told_by_retry_after_begins_anew() -> None:

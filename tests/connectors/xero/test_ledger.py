@@ -6,13 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from connectors.xero.core.events import ReferenceRow, Transact
 from connectors.xero.core.records import entry
-from connectors.xero.core.watermark import Watermark
 from connectors.xero.ledger import LedgerStore
 from schemas.codec import Codec
 from schemas.ids import CommittedIds
@@ -133,37 +129,3 @@ def test_the_index_knows_active_contacts_by_number_and_email() -> None:
     assert found is not None
     assert found.id == "1"
     assert store.contact_by_number("N2") is None
-
-
-class WatermarkMachine(RuleBasedStateMachine):
-    """Records come in order, end in any: the mark is the first unfinished one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.mark = Watermark(100)
-        self.open: set[int] = set()
-        self.next = 100
-
-    @rule(gap=st.integers(0, 3))
-    def comes(self, gap: int) -> None:
-        self.next += gap  # transaction markers take offsets too
-        assert self.mark.opened(self.next)
-        assert not self.mark.opened(self.next)
-        self.open.add(self.next)
-        self.next += 1
-
-    @rule(data=st.data())
-    def ends(self, data: st.DataObject) -> None:
-        if self.open:
-            offset = data.draw(st.sampled_from(sorted(self.open)))
-            self.open.discard(offset)
-            self.mark.finished(offset)
-
-    @invariant()
-    def never_passes_an_unfinished_record(self) -> None:
-        assert self.mark.offset <= min(self.open, default=self.next)
-        assert self.mark.unfinished == len(self.open)
-
-
-WatermarkMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestWatermark = WatermarkMachine.TestCase
