@@ -33,7 +33,9 @@ class Ends:
 
     def quiet(self) -> bool:
         """Every record has its outcome, nothing waits, nothing is on its way."""
-        return self.world.calm and all(self._org_quiet(org) for org in self.world.weather.orgs)
+        if not self.world.calm or any(host.process.frozen for host in self.world.hosts):
+            return False
+        return all(self._org_quiet(org) for org in self.world.weather.orgs)
 
     def _org_quiet(self, org: str) -> bool:
         owner, log = self.world.group.owners.get(org), self.world.broker.of[org]

@@ -149,7 +149,7 @@ class Judge:
             )
         elif request.left > intended + self.world.weather.settings.intention_lapse + 0.001 and not after_limit:
             self.fail("intention first", f"{send.call.path} left {request.left - intended:.1f} s after its intention")
-        if self.replaying:
+        if self.replaying and not after_limit:
             self.world.ends.replayed(request)
 
     def arrived(self, request: Request, counted: bool) -> None:

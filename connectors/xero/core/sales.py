@@ -62,11 +62,10 @@ class Sales:
 
     def _settled_by_version(self, job: Job, sale: Sale, entry: LedgerEntry) -> bool:
         posted, version = entry["version"], job.command["version"]
-        state = records.standing(entry)
-        finished = state == "POSTED" and entry["status"] == "PAID"
+        finished = records.standing(entry) == "POSTED" and entry["status"] == "PAID"
         if posted is None:
             return False
-        if _cancelled(entry):
+        if entry["hash"] is None:  # nothing was posted: the version is that of a deletion in Kentico
             if version <= posted:
                 self._leave(job, entry, f"the order was deleted in Kentico: version {posted.isoformat()}")
             return version <= posted
@@ -89,7 +88,7 @@ class Sales:
             if entry["version"] is not None and job.command["version"] <= entry["version"]:
                 self._leave(job, entry, "deleted in Kentico before it was posted: known already")
                 return
-        elif entry is not None and (entry["xero_id"] or entry["intention"] or entry["version"]):
+        elif entry is not None and (entry["xero_id"] or entry["intention"] or entry["hash"]):
             text = f"Deleted in Kentico, and in Xero as {entry['number']}."
             hint = "Void or credit it in Xero if the money was returned, then `k2x dlt redrive --decision skip`."
             self.desk.refuse(job, Refusal(ErrorClass.HELD, "deleted_after_posting", text, hint))

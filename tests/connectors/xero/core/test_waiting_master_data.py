@@ -131,6 +131,6 @@ def test_a_contact_that_a_former_owner_may_still_be_writing_is_not_adopted_and_c
     world.xero.contacts["c-old"]["ContactNumber"] = "WC1"
     world.latency = 0.3
     world.put(contact_command(**_changed(1, 1), version=1))  # type: ignore[arg-type]
-    world.run(7200)
+    world.run(600, until=lambda: False)
     assert world.outcomes()[-1] == "POSTED"
     assert world.xero.contacts["c-old"]["EmailAddress"] == "new@x.uk"
