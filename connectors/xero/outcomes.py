@@ -183,14 +183,16 @@ class Element:
 def read(body: Mapping[str, Any], id_name: str) -> Element:
     """An element of a write's answer."""
     found = str(body.get(id_name) or "")
-    errors = tuple(dict.fromkeys(_messages(body, "ValidationErrors")))
+    told: dict[str, list[str]] = {"ValidationErrors": [], "Warnings": []}
+    _messages(body, told)
+    errors = tuple(dict.fromkeys(told["ValidationErrors"]))
     flagged = body.get("StatusAttributeString") == "ERROR" or body.get("HasErrors") or body.get("HasValidationErrors")
     if flagged and not errors:
         errors = ("Xero refused this document without a message.",)
     return Element(
         id=found if found and found != ZERO_ID else None,
         errors=errors,
-        warnings=tuple(dict.fromkeys(_messages(body, "Warnings"))),
+        warnings=tuple(dict.fromkeys(told["Warnings"])),
         body=body,
     )
 
@@ -218,14 +220,14 @@ def _rank(rule: Rule) -> int:
     return RULES.index(rule) if rule in RULES else len(RULES)
 
 
-def _messages(node: Any, name: str) -> Iterable[str]:
+def _messages(node: Mapping[str, Any], told: dict[str, list[str]]) -> None:
     """Messages may sit in nested contacts and lines: walk the tree."""
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            if key == name and isinstance(value, list):
-                yield from (str(one.get("Message", "")) for one in value if isinstance(one, Mapping))
-            elif isinstance(value, list | dict):
-                yield from _messages(value, name)
-    elif isinstance(node, list):
-        for one in node:
-            yield from _messages(one, name)
+    for key, value in node.items():
+        if isinstance(value, list):
+            if key in told:
+                told[key] += (str(one.get("Message", "")) for one in value if isinstance(one, Mapping))
+            for one in value:
+                if isinstance(one, dict):
+                    _messages(one, told)
+        elif isinstance(value, dict):
+            _messages(value, told)

@@ -28,6 +28,7 @@ class Ends:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self._decoded: dict[bytes, LedgerEntry] = {}
 
     # -- quiescence ---------------------------------------------------------------------------------------------
 
@@ -62,16 +63,25 @@ class Ends:
 
     def _ledger(self, org: str) -> Iterator[tuple[str, str]]:
         """Nothing is open, and the local copy is the topic's."""
+        newest = self._newest(org)
+        if dict(self.world.group.owners[org].store._db.execute("SELECT key, value FROM ledger")) != newest:
+            yield "nothing left over", f"the local copy of {org} is not the topic's"
+        for key, entry in self._entries(newest):
+            if entry["intention"] or entry["command"] or entry["state"] == "WAITING":
+                yield "nothing left over", f"{key} of {org} is {entry['state']}, intention {entry['intention']}"
+
+    def _newest(self, org: str) -> dict[str, bytes]:
         newest: dict[str, bytes | None] = {}
         for _, key, value, _ in self.world.broker.of[org].ledger:
             newest[key] = value
-        store = self.world.group.owners[org].store
+        return {key: value for key, value in newest.items() if value is not None}
+
+    def _entries(self, newest: dict[str, bytes]) -> Iterator[tuple[str, LedgerEntry]]:
+        """Each entry, decoded once."""
         for key, value in newest.items():
-            entry = cast(LedgerEntry, CODEC.decode(value)) if value is not None else None
-            if store.get(key) != entry:
-                yield "nothing left over", f"the local copy of {key} is not the topic's"
-            if entry is not None and (entry["intention"] or entry["command"] or entry["state"] == "WAITING"):
-                yield "nothing left over", f"{key} of {org} is {entry['state']}, intention {entry['intention']}"
+            if value not in self._decoded:
+                self._decoded[value] = cast(LedgerEntry, CODEC.decode(value))
+            yield key, self._decoded[value]
 
     def _record(self, record: Record) -> Iterator[tuple[str, str]]:
         words = self.world.judge.words.get(record.id, [])
@@ -179,10 +189,9 @@ class Ends:
     def _shared(self, org: str) -> set[str]:
         """Contacts that two customers have adopted, because they have one e-mail."""
         ids: dict[str, str] = {}
-        for _, _, value, _ in self.world.broker.of[org].ledger:
-            entry = cast(LedgerEntry, CODEC.decode(value)) if value is not None else None
-            if entry is not None and entry["kind"] == "contact" and entry["xero_id"]:
-                ids[entry["key"]] = entry["xero_id"]
+        for key, entry in self._entries(self._newest(org)):
+            if entry["kind"] == "contact" and entry["xero_id"]:
+                ids[key] = entry["xero_id"]
         return {id_ for id_ in ids.values() if list(ids.values()).count(id_) > 1}
 
     # -- replay -------------------------------------------------------------------------------------------------

@@ -66,14 +66,17 @@ class Planner:
         self._reference(now)
 
     def _resume(self, now: float) -> None:
-        for batch in sorted(self.batches.values(), key=lambda b: b.id):
-            if batch.state is Rest.RESTING:
-                if batch.again_at > now:
-                    self.wakes.append(batch.again_at)
-                elif self._slots() <= 0:
-                    self.wakes.append(now + _ASK_AGAIN)  # an answer comes before
-                elif self._patient(batch.lookup and batch.tries > 1, now):
-                    self.again(batch)
+        resting = [b for b in self.batches.values() if b.state is Rest.RESTING]
+        if later := [b.again_at for b in resting if b.again_at > now]:
+            self.wakes.append(min(later))
+        for batch in resting:
+            if batch.again_at > now:
+                continue
+            if self._slots() <= 0:
+                self.wakes.append(now + _ASK_AGAIN)  # an answer comes before
+                break
+            if self._patient(batch.lookup and batch.tries > 1, now):
+                self.again(batch)
 
     def _slots(self) -> int:
         busy = sum(1 for b in self.batches.values() if b.state is not Rest.RESTING)
