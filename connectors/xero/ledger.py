@@ -129,15 +129,15 @@ class LedgerStore:
         row = self._db.execute(query, (number, kind)).fetchone()
         return str(row[0]) if row else None
 
-    def waiting(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[LedgerEntry]:
-        """Waiting entries that are due, by (retry_at, key)."""
+    def waiting(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[tuple[datetime, str]]:
+        """(retry_at, key) of waiting entries that are due, in this order."""
         since, key = (_micros(after[0]), after[1]) if after else (-1, "")
         rows = self._db.execute(
-            "SELECT value FROM ledger WHERE retry_at IS NOT NULL AND retry_at <= ? AND (retry_at, key) > (?, ?) "
+            "SELECT retry_at, key FROM ledger WHERE retry_at IS NOT NULL AND retry_at <= ? AND (retry_at, key) > (?, ?) "
             "ORDER BY retry_at, key LIMIT ?",
             (_micros(before), since, key, limit),
         )
-        return [cast(LedgerEntry, self._codec.decode(row[0])) for row in rows]
+        return [(_EPOCH + timedelta(microseconds=at), found) for at, found in rows]
 
     def next_waiting(self) -> datetime | None:
         """When the next waiting entry is due."""

@@ -17,6 +17,7 @@ COMPLETE      counts {kind: rows}; code: ""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -81,9 +82,17 @@ def calls(since: datetime | None, kinds: Iterable[Kind] | None = None) -> list[C
 
 def due(read_at: Mapping[Kind, float], now: float, scale: float = 1.0) -> list[Kind]:
     """The kinds to read again. `read_at` and `now` on one monotonic clock; `scale`: times faster, for the sandbox."""
-    return [
-        kind for kind, source in _SOURCES.items() if kind not in read_at or now - read_at[kind] >= source.every / scale
-    ]
+    return [kind for kind in _SOURCES if now >= due_at(read_at, kind, scale)]
+
+
+def due_at(read_at: Mapping[Kind, float], kind: Kind, scale: float = 1.0) -> float:
+    """When the kind is to be read again."""
+    return read_at[kind] + _SOURCES[kind].every / scale if kind in read_at else -math.inf
+
+
+def next_due(read_at: Mapping[Kind, float], scale: float = 1.0) -> float:
+    """When the first kind is to be read again."""
+    return min(due_at(read_at, kind, scale) for kind in _SOURCES)
 
 
 def follow(call: Call, answer: Answer) -> Call | None:

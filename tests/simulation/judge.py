@@ -222,7 +222,7 @@ class Judge:
 
     def committed(self, owner: Owner, work: Transact) -> None:
         """What is on the log for good: outcomes, letters, intentions, and how far the offset may be."""
-        submitted = self._submitted.pop((owner, work.tx))
+        submitted = self._submitted.pop((owner, work.tx), self.world.loop.now)  # a take-over's own writes are told to nobody
         for entry in work.entries.values():
             if entry is not None and entry["intention"] is not None:
                 self._intended[entry["intention"]["idempotency_key"]] = submitted

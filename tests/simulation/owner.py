@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from connectors.xero.budget import Budget
 from connectors.xero.calls import Answer
+from connectors.xero.core import control
 from connectors.xero.core.events import (
     Aborted,
     Action,
@@ -40,6 +41,9 @@ _POLL = 20  # records that the consumer hands over at once
 _SLEEP = 1.0  # seconds that a lane sleeps at most, while anything happens
 _LONGEST_SLEEP = 3600.0  # where nothing has happened for long: what is due is known, so nothing comes late
 _ABORTED_WAIT = 0.2
+_IDENTITY = "simulated"  # of the topics
+_REVOKED = "revoked"
+_Values = dict[str, bytes | None]
 
 
 class Owner:
@@ -78,7 +82,7 @@ class Owner:
         if self.closed:
             return
         self.takeover = self.process.mono()
-        start = self.store.resume_from("simulated", 0, self.log.ledger_end)
+        start = self.store.resume_from(_IDENTITY, 0, self.log.ledger_end)
         records = self.world.broker.ledger_from(self.org, start)
         half = len(records) // 2
         self.store.load(records[:half], start)  # a reader may end here too, its place in the topic unmoved
@@ -89,14 +93,35 @@ class Owner:
             return
         self.store.load(records, end)
         self.store.loaded()
-        self.position = self.world.broker.start(self.org)
+        certificate, kept = self.store.get(control.CERTIFICATE), self.store.get(control.OFFSET)
+        standing = control.standing(
+            control.Facts(
+                empty=self.store.empty,
+                certified=certificate["extra"]["commands"] if certificate else None,
+                kept=kept["command_offset"] if kept else None,
+                group=self.log.committed,
+                commands=_IDENTITY,
+                low=0,
+                high=self.log.end,
+            )
+        )
+        if standing.lost:
+            self.world.judge.fail("the ledger is whole", f"{self.name}: {standing.lost}")
+        if standing.certify:
+            entry = control.certificate(self.org, _IDENTITY, self.process.utc())
+            self._write(Transact(0, {control.CERTIFICATE: entry}), partial(self._begin, standing.offset))
+        else:
+            self._begin(standing.offset)
+
+    def _begin(self, offset: int) -> None:
+        self.position = offset
         decode = cast(Callable[[bytes], Command], CODEC.decode)
         budget = Budget(self.world.weather.limits, self.process.mono())
         nonce = f"{self.world.weather.seed}-{self.name}"
         self.core = Lane(self.org, self.world.weather.settings, self.store, budget, nonce, decode, self.takeover)
-        self.world.say(self.name, "owns the lane from offset {}", self.position)
-        self.world.judge.taken_over(self.org, self.position)
-        self.handle(Restored(self.position))
+        self.world.say(self.name, "owns the lane from offset {}", offset)
+        self.world.judge.taken_over(self.org, offset)
+        self.handle(Restored(offset))
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -115,7 +140,7 @@ class Owner:
                 quiet = False
                 self._do(action)
         if quiet and isinstance(event, Tick):
-            self._sleep = min(self._sleep * 2, _LONGEST_SLEEP)
+            self._sleep = min(self._sleep * 4, _LONGEST_SLEEP)
         else:
             self._sleep = _SLEEP
         if not self.closed:
@@ -128,7 +153,7 @@ class Owner:
         match action:
             case Transact():
                 self.world.judge.submitted(self, action)
-                later(partial(self._begin, action), "before_commit")
+                later(partial(self._transact, action), "before_commit")
             case Send():
                 self.flight += 1
                 self.world.judge.decided(self, action)
@@ -137,8 +162,10 @@ class Owner:
                 self.full = True
             case Resume():
                 self.full = False
-            case Close():
+            case Close(reason):
                 self.closed = True
+                if reason != _REVOKED:
+                    self.world.group.reopen(self)
 
     def _sleep_until(self, wake: float) -> None:
         now = self.process.mono()
@@ -198,41 +225,47 @@ class Owner:
 
     # -- transactions -------------------------------------------------------------------------------------------
 
-    def _begin(self, work: Transact) -> None:
-        if self.closed:
-            return
-        values: dict[str, bytes | None] = {
-            key: None if entry is None else CODEC.encode("ledger", entry) for key, entry in work.entries.items()
-        }
+    def _transact(self, work: Transact) -> None:
         for result in work.results:
             CODEC.encode("result", result)
         if self.world.chance("abort", self.world.weather.aborts):
             self.process.later(self._way() + _ABORTED_WAIT, partial(self.handle, Aborted(work.tx)))
-        elif self.world.chance("ack_lost", self.world.weather.acks_lost):
+            return
+        self._write(work, lambda: self.handle(Committed(work.tx)))
+
+    def _write(self, work: Transact, then: Callable[[], None]) -> None:
+        """As LaneLog.transact: all of it, and the offset in the ledger too; `then` after the copy has it."""
+        if self.closed:
+            return
+        entries = dict(work.entries)
+        if work.offset is not None:
+            entries[control.OFFSET] = control.offset(self.org, work.offset, self.process.utc())
+        values: _Values = {k: None if e is None else CODEC.encode("ledger", e) for k, e in entries.items()}
+        if self.world.chance("ack_lost", self.world.weather.acks_lost):
             if self.process.random.random() < 0.5:  # on the log or not, the owner cannot know
                 self.world.loop.after(self._way(), partial(self._commit, work, values))
             self.process.later(self._way() * 2, partial(self.lost, "whether the transaction happened is unknown"))
         else:
-            self.world.loop.after(self._way(), partial(self._at_broker, work, values))
+            self.world.loop.after(self._way(), partial(self._at_broker, work, values, then))
 
-    def _commit(self, work: Transact, values: dict[str, bytes | None]) -> int | None:
+    def _commit(self, work: Transact, values: _Values) -> int | None:
         end = self.world.broker.commit(self.org, self.epoch, work, values)
         if end is not None:
             self.world.judge.committed(self, work)
         return end
 
-    def _at_broker(self, work: Transact, values: dict[str, bytes | None]) -> None:
+    def _at_broker(self, work: Transact, values: _Values, then: Callable[[], None]) -> None:
         end = self._commit(work, values)
         if end is None:
             self.process.later(self._way(), partial(self.lost, "fenced"))
         else:
-            self.process.later(self._way(), partial(self._committed, work, values, end), "after_commit")
+            self.process.later(self._way(), partial(self._committed, work, values, end, then), "after_commit")
 
-    def _committed(self, work: Transact, values: dict[str, bytes | None], end: int) -> None:
+    def _committed(self, work: Transact, values: _Values, end: int, then: Callable[[], None]) -> None:
         if self.closed:
             return
         self.store.apply(work, values, end if values else None)
-        self.handle(Committed(work.tx))
+        then()
 
     # -- ends ---------------------------------------------------------------------------------------------------
 
@@ -241,6 +274,12 @@ class Owner:
         self.world.say(self.name, "is revoked")
         if self.core is not None:
             self.handle(Revoked())
+        self.end()
+
+    def end(self) -> None:
+        """It does nothing more."""
+        if self.core is None and not self.closed:
+            self.process.host.half_read(self.org)
         self.closed = True
 
     def lost(self, why: str) -> None:
@@ -248,7 +287,7 @@ class Owner:
         if self.closed:
             return
         self.world.say(self.name, "is lost: {}", why)
-        self.closed = True
+        self.end()
         self.world.group.reopen(self)
 
     def _way(self) -> float:

@@ -36,6 +36,11 @@ class Host:
             self._stores[org] = LedgerStore(None, CODEC)
         return self._stores[org]
 
+    def half_read(self, org: str) -> None:
+        """An owner ended while it read the ledger for the first time: what it had read is thrown away."""
+        if self._stores[org]._cold:
+            self._stores.pop(org).close()
+
     def restart(self) -> None:
         """A new process; now and then on an empty disk."""
         if self.world.chance("copy lost", self.world.weather.copy_lost):

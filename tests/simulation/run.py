@@ -12,7 +12,7 @@ from tests.simulation.weather import DAYS, HOURS, Weather, weather
 from tests.simulation.world import World
 
 _PATIENCE = 8 * HOURS  # from the end of the storm until everything must have come to its end
-_LOOK = 5.0  # seconds between looks whether it has
+_LOOK, _LESS = 5.0, 1.3  # seconds between looks whether it has, ever less often
 
 
 @dataclass
@@ -60,13 +60,13 @@ def run(made: Weather, story: Callable[[float, str, str], None] | None = None) -
 
 def _settle(world: World, report: Report) -> bool:
     """Until all is quiet."""
-    over = False
+    over, wait = False, _LOOK
 
     def look() -> None:
-        nonlocal over
-        over = world.ends.quiet()
+        nonlocal over, wait
+        over, wait = world.ends.quiet(), wait * _LESS
         if not over:
-            world.loop.after(_LOOK, look)
+            world.loop.after(wait, look)
 
     end = max(world.loop.now, world.weather.storm)
     world.loop.at(end, look)

@@ -194,15 +194,16 @@ def _hands(w: Weather, r: Random) -> None:
 
 
 def _week(w: Weather, r: Random) -> None:
-    """Xero keeps us out for a week; the orders wait in the ledger."""
+    """Xero keeps us out for a week, or is away for half a day; the orders wait in the ledger."""
     start = r.uniform(5.0, 60.0)
-    w.outages = [Outage(org, start, start + 7 * DAYS, r.choice(("403", "503"))) for org in w.orgs]
+    kind, lasts = r.choice((("403", 7 * DAYS), ("503", 12 * HOURS)))
+    w.outages = [Outage(org, start, start + lasts, kind) for org in w.orgs]
     w.settings = w.settings.model_copy(update={"auth_retry": 4 * HOURS, "outage_backoff": 60.0})
     w.orders = 15
-    w.storm = 7 * DAYS + 10 * MINUTES
+    w.storm = lasts + 10 * MINUTES
     w.crashes, w.rebalances = r.choice((0, 2)), r.choice((0, 2))
     w.compactions = 3
-    w.spread = r.choice((30.0, 3 * DAYS))
+    w.spread = r.choice((30.0, lasts / 2))
 
 
 def _outages(w: Weather, r: Random, most: int, longest: float) -> list[Outage]:

@@ -118,7 +118,7 @@ class World:
         self.say(process.name, "is killed at {}", point)
         process.end()
         for owner in process.owners.values():
-            owner.closed = True
+            owner.end()
         self.group.left(process)
         self.loop.after(self.random.uniform(*_RESTART), process.host.restart)
 
@@ -180,7 +180,7 @@ class World:
     def _jump(self) -> None:
         """A wall clock is set, forwards or back; no monotonic one is."""
         host = self.random.choice(self.hosts)
-        by = self.random.choice((-1, 1)) * self.random.choice((1.0, 30.0, 600.0, 3600.0, 86_400.0))
+        by = self.random.choice((-1, 1)) * self.random.choice((1.0, 30.0, 300.0, 3600.0, 3600.0, 86_400.0))
         host.shift += by
         self.count("fault clock jump")
         self.say(host.name, "has its wall clock set by {} s", by)

@@ -168,8 +168,8 @@ class LedgerView(Protocol):
     def holder(self, kind: str, number: str) -> str | None:
         """The key of the document that has this number."""
 
-    def waiting(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[LedgerEntry]:
-        """WAITING entries with a command whose retry_at is not later than `before`, by (retry_at, key)."""
+    def waiting(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[tuple[datetime, str]]:
+        """(retry_at, key) of WAITING entries with a command whose retry_at is not later than `before`, in this order."""
 
     def next_waiting(self) -> datetime | None:
         """The earliest retry_at of a WAITING entry."""

@@ -209,21 +209,20 @@ class Lane:
         self._look_at = now.mono + _LOOK_AGAIN
         after: tuple[datetime, str] | None = None
         while True:
-            entries = self.desk.ledger.waiting(now.at, after, _DUE_AT_ONCE)
-            for entry in entries:
-                current = self.desk.entry(entry["key"])
-                if entry["key"] in self.desk.jobs or current is None or current["state"] != "WAITING":
+            due = self.desk.ledger.waiting(now.at, after, _DUE_AT_ONCE)
+            for _, key in due:
+                current = self.desk.entry(key) if key not in self.desk.jobs else None
+                if current is None or current["state"] != "WAITING":
                     continue
-                job = self._from_ledger(current, current["key"])
+                job = self._from_ledger(current, key)
                 job.parked = True
                 self.desk.parked[job.home] = job
                 self._begin(job)
                 if len(self.desk.jobs) >= self.desk.settings.held_in_memory:
                     return
-            if len(entries) < _DUE_AT_ONCE:
+            if len(due) < _DUE_AT_ONCE:
                 return
-            last = entries[-1]
-            after = (last["retry_at"] or now.at, last["key"])
+            after = due[-1]
 
     def _intake(self) -> None:
         settings, desk = self.desk.settings, self.desk

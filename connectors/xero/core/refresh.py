@@ -53,7 +53,7 @@ class Refresh:
 
     def wake(self) -> float:
         """When to ask again."""
-        return max(self._again, self.desk.now.mono + 60.0 / self.desk.settings.speed)
+        return max(self._again, reference.next_due(self.read_at, self.desk.settings.speed))
 
     def answered(self, call: Call, answer: Answer) -> None:
         """One page."""

@@ -39,8 +39,8 @@ def test_it_answers_by_key_number_and_time() -> None:
     assert found["number"] == "W-1"
     assert store.holder("invoice", "w-1") == "a"
     due = store.waiting(T0 + timedelta(seconds=10), None, 10)
-    assert [e["key"] for e in due] == ["c", "b"]
-    assert [e["key"] for e in store.waiting(T0 + timedelta(seconds=10), (T0 + timedelta(seconds=1), "c"), 10)] == ["b"]
+    assert due == [(T0 + timedelta(seconds=1), "c"), (T0 + timedelta(seconds=5), "b")]
+    assert store.waiting(T0 + timedelta(seconds=10), due[0], 10) == due[1:]
     assert store.next_waiting() == T0 + timedelta(seconds=1)
     store.apply(Transact(2, {"a": None}))
     assert store.get("a") is None
