@@ -60,7 +60,7 @@ class Books(Protocol):
 class PaperLedger(LedgerStore):
     """A copy of the ledger whose waiting orders go on waiting: they are none of the replay's."""
 
-    def waiting(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[LedgerEntry]:
+    def waiting(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[tuple[datetime, str]]:
         return []
 
     def next_waiting(self) -> datetime | None:
