@@ -39,7 +39,7 @@ from connectors.xero.settings import CoreSettings
 from k2x.errors import K2xError
 from k2x.replay.tally import Tally
 from schemas.codec import Codec
-from schemas.types import Command, LedgerEntry, Sale
+from schemas.types import Command, Sale
 
 _CALL_S = 0.3  # of a call to Xero, as the benches take it (docs/benchmarks.md)
 _COMMIT_S = 0.02
