@@ -133,8 +133,8 @@ class LedgerStore:
         """(retry_at, key) of waiting entries that are due, in this order."""
         since, key = (_micros(after[0]), after[1]) if after else (-1, "")
         rows = self._db.execute(
-            "SELECT retry_at, key FROM ledger WHERE retry_at IS NOT NULL AND retry_at <= ? AND (retry_at, key) > (?, ?) "
-            "ORDER BY retry_at, key LIMIT ?",
+            "SELECT retry_at, key FROM ledger WHERE retry_at IS NOT NULL AND retry_at <= ? "
+            "AND (retry_at, key) > (?, ?) ORDER BY retry_at, key LIMIT ?",
             (_micros(before), since, key, limit),
         )
         return [(_EPOCH + timedelta(microseconds=at), found) for at, found in rows]

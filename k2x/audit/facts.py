@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 
@@ -101,6 +101,7 @@ class LetterSeen:
     topic: str
     partition: int
     offset: int
+    at: datetime = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)

@@ -168,17 +168,19 @@ class _Judgement:
     # -- not posted ---------------------------------------------------------------------------------------------
 
     def _unposted(self) -> str:
-        entry, word = self.case.entry, self.case.word
+        entry, word, letter = self.case.entry, self.case.word, self.case.letter
+        if entry is not None and entry.state == "VOIDED" and not entry.xero_id:
+            return "suppressed"  # deleted in Kentico before it was posted
         if entry is not None and entry.state == "WAITING":
             if entry.retry_at is not None and self._silent(entry.org, entry.retry_at):
                 self._say("waiting_overdue", f"it waits since {moment(entry.updated_at)}: {entry.reason}")
             return "waiting"
         if entry is not None and entry.state in ("INTENDED", "POSTED"):
             return self._open(entry)
-        if self.case.letter is not None:
-            return "dead_lettered"
-        if word is not None and word.outcome in _WORDS:
+        if word is not None and word.outcome in _WORDS and (letter is None or word.at > letter.at):
             return _WORDS[word.outcome]
+        if letter is not None:
+            return "dead_lettered"
         if self._on_its_way():
             return "in_flight"
         self._say_lost()

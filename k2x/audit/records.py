@@ -162,6 +162,7 @@ class FactReader:
             topic=message.topic() or "",
             partition=message.partition() or 0,
             offset=message.offset() or 0,
+            at=_written_at(message),
         )
 
     def _entry(self, message: Message) -> Fact | None:

@@ -98,11 +98,11 @@ def run(
         report = runner.run(resumed=resume is not None, wait=not no_wait, rate=rate)
     except (KeyboardInterrupt, Exception):
         progress.end()
-        click.echo(f"Not finished: `k2x replay run --resume {found.id}` goes on with it, once it has begun.", err=True)
+        if runner.begun:
+            click.echo(f"Not finished: `k2x replay run --resume {found.id}` goes on with it.", err=True)
         raise
     progress.end()
     _tell(report, no_wait, as_json)
-    raise SystemExit(0 if no_wait or report.complete else 1)
 
 
 @replay.command()

@@ -47,6 +47,7 @@ class World:
     def __init__(self, directory: Path, processes: Sequence[str] = PROCESSES) -> None:
         """`processes`: each a kind of k2x.processes, or `kind-2` for another of the same kind."""
         self.directory = directory
+        self.ready_s = _READY_S
         self.processes = tuple(processes)
         self.supervisor = Supervisor()
         self.kafka_conf: dict[str, Any] = {}
@@ -69,7 +70,7 @@ class World:
         self.directory.mkdir(parents=True, exist_ok=True)
         os.environ.update(secrets())
         say("Kafka (a cold start downloads about 50 MB once)")
-        self.broker = EmbeddedKafka(self.directory / "kafka", log=say)
+        self.broker = EmbeddedKafka(self.directory / "kafka", log=say, ready_timeout=self.ready_s)
         bootstrap = await asyncio.get_running_loop().run_in_executor(None, self.broker.start)
         # Only now: Kafka's lock keeps a second demo off this directory, and off the first one's addresses.
         names = ["xero", "kentico", "receiver", *(f"{name}-metrics" for name in self.processes)]
@@ -166,7 +167,7 @@ class World:
 
     async def _organisations_read(self) -> None:
         """Until Xero's accounts, tax rates and contacts are on Kafka: orders before that are parked, and would wait."""
-        ends = time.monotonic() + _READY_S
+        ends = time.monotonic() + self.ready_s
         missing = set(self.settings.organisations)
         while missing and time.monotonic() < ends:
             await asyncio.sleep(0.3)
@@ -177,7 +178,7 @@ class World:
             log.warning("not_read_yet", organisations=sorted(missing), see=str(self._log("sink")))
 
     async def _answers(self, url: str, name: str) -> None:
-        deadline = time.monotonic() + _READY_S
+        deadline = time.monotonic() + self.ready_s
         async with httpx.AsyncClient(timeout=2.0) as client:
             while time.monotonic() < deadline:
                 try:
@@ -188,7 +189,7 @@ class World:
                 if self.supervisor.failures():
                     break
                 await asyncio.sleep(0.1)
-        failures = "; ".join(self.supervisor.failures()) or f"no answer from {url} within {_READY_S:.0f} s"
+        failures = "; ".join(self.supervisor.failures()) or f"no answer from {url} within {self.ready_s:.0f} s"
         raise SandboxFailed(f"{name} did not start: {failures}. Its log is {self._log(name)}")
 
     def _log(self, name: str) -> Path:

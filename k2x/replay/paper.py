@@ -39,7 +39,7 @@ from connectors.xero.settings import CoreSettings
 from k2x.errors import K2xError
 from k2x.replay.tally import Tally
 from schemas.codec import Codec
-from schemas.types import Command, LedgerEntry, Sale
+from schemas.types import Command, Sale
 
 _CALL_S = 0.3  # of a call to Xero, as the benches take it (docs/benchmarks.md)
 _COMMIT_S = 0.02
@@ -60,7 +60,7 @@ class Books(Protocol):
 class PaperLedger(LedgerStore):
     """A copy of the ledger whose waiting orders go on waiting: they are none of the replay's."""
 
-    def waiting(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[LedgerEntry]:
+    def waiting(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[tuple[datetime, str]]:
         return []
 
     def next_waiting(self) -> datetime | None:

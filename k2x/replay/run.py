@@ -35,7 +35,7 @@ _CLOCKS = timedelta(minutes=1)  # by which brokers' and our clocks may differ, f
 
 @dataclass(frozen=True)
 class Seen:
-    """One organisation for a progress line. `stage` as a person reads it."""
+    """One organisation for a progress line. `stage` as a person reads it; `still_s`: how long nothing has moved."""
 
     org: str
     sent: int
@@ -43,6 +43,7 @@ class Seen:
     standing: Standing
     stage: str
     waits_for: str
+    still_s: float
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Runner:
         chosen = replay.chosen
         self._backlog = Backlog(kafka, chosen.orgs, chosen.topics, groups.streams, groups.sink)
         self._journal = Journal(kafka, codec)
+        self.begun = False  # it is on record, and can be gone on with
         self._items_read: dict[str, float] = {}
         self._deleted_at = 0
 
@@ -89,6 +91,7 @@ class Runner:
             stack.callback(results.close)
             if not resumed:
                 self._journal.write(self._replay)
+            self.begun = True
             deliverer = Deliverer(self._kafka)
             stack.callback(deliverer.close)
             around = Surroundings(
@@ -117,7 +120,7 @@ class Runner:
             return Report(self._replay, sent, results.tallies, time.monotonic() - begun, complete)
 
     def _loop(self, courses: list[Course], lock: Lock, results: Results, rate: float | None) -> None:
-        begun = moved_at = time.monotonic()
+        begun = moved_at = asked_at = time.monotonic()
         pause, before = _QUICK_S, dict[str, tuple[int, int]]()
         while True:
             lock.keep()
@@ -128,19 +131,21 @@ class Runner:
                 if not course.over:
                     moved = course.step(standings[course.org], _allowed(rate, begun, courses)) or moved
             results.read()
-            self._say([_seen(course, standings, results.tallies) for course in courses])
+            moved_at = time.monotonic() if moved else moved_at
+            still = time.monotonic() - moved_at
+            self._say([_seen(course, standings, results.tallies, still) for course in courses])
             if all(course.over for course in courses):
                 return
             if sum(course.sent for course in courses) - self._deleted_at >= _FORGET:
                 self._deleted_at = sum(course.sent for course in courses)
                 self._backlog.forget_confirmed()
-            now = time.monotonic()
+            patience = self._settings.replay.patience_s
             if moved:
-                pause, moved_at = _QUICK_S, now
-            elif now - moved_at > self._settings.replay.patience_s:
+                pause = _QUICK_S
+            elif still > patience and time.monotonic() - asked_at > patience:
                 # Nothing moves: an organisation that pauses is waited for, a process that is gone is said.
                 self._backlog.await_consumers(0.0, [c.org for c in courses if not c.over])
-                moved_at = now
+                asked_at = time.monotonic()
             before = places
             time.sleep(pause)
             pause = min(_SLOW_S, pause * 1.5)
@@ -173,7 +178,7 @@ def _allowed(rate: float | None, begun: float, courses: list[Course]) -> int:
     return max(0, int((time.monotonic() - begun) * rate) + 1 - sum(course.sent for course in courses))
 
 
-def _seen(course: Course, standings: Mapping[str, Standing], tallies: Mapping[str, Tally]) -> Seen:
+def _seen(course: Course, standings: Mapping[str, Standing], tallies: Mapping[str, Tally], still_s: float) -> Seen:
     reasons = tallies[course.org].going_on
     why = reasons.most_common(1)[0][0] if reasons else ""
-    return Seen(course.org, course.sent, course.left, standings[course.org], str(course.stage), why)
+    return Seen(course.org, course.sent, course.left, standings[course.org], str(course.stage), why, still_s)

@@ -11,6 +11,7 @@ from k2x.replay.run import Seen
 from k2x.replay.tally import Tally
 
 _LIVE_S, _LINE_S = 0.2, 5.0  # between lines on a terminal, and elsewhere
+_STILL_S = 60.0  # a lane that works finishes something within a minute
 _WORDS = {
     "posted": "posted",  # in a plan: to be posted
     "left_alone": "left alone",
@@ -48,12 +49,18 @@ class Progress:
 
     def _line(self, one: Seen, seconds: float) -> str:
         text = f"{one.org}: {one.sent:,} sent, {one.standing.outstanding:,} outstanding, {one.left:,} left"
-        looked = self._first[one.org] - one.left
+        looked = self._first.get(one.org, one.left) - one.left
         if one.left and looked > 0 and seconds > _LINE_S:
             text += f", about {minutes(one.left * seconds / looked)}"
         elif not one.left:
             text += f", {one.stage}"
-        return text + (f" ({one.waits_for})" if one.waits_for else "")
+        if one.waits_for:
+            return f"{text} ({one.waits_for})"
+        if one.still_s > _STILL_S:
+            text += (
+                f" (nothing has moved for {minutes(one.still_s)}: is its lane paused or refused? See the sink's log)"
+            )
+        return text
 
 
 class Looking:

@@ -6,6 +6,7 @@ The command topic holds a million finished records (which must not be read) and,
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 import time
@@ -21,7 +22,7 @@ from schemas import topics
 from schemas.codec import Codec
 from schemas.ids import CommittedIds
 from tests.bench import many
-from tests.bench.rig import broker, python
+from tests.bench.rig import CORES, broker, python
 from tests.connectors.xero.servers import sandbox
 
 Said = dict[str, Any]
@@ -49,7 +50,8 @@ def run(short: bool) -> list[tuple[str, float, str, str]]:
             urls = {"token_url": f"{xero.url}/connect/token", "api_url": xero.api_url}
             ends = 10.0 if short else _BACKLOG_S
             backlog = _watch({**given, "xero": {**found, **urls}}, lambda said: said["seconds"] > ends)
-    conditions = f"{entries} ledger entries, {entries} finished commands before the committed offset, embedded Kafka"
+    busy = f"load average {os.getloadavg()[0]:.0f} on {len(CORES)} cores"
+    conditions = f"{entries} ledger entries, {entries} finished commands before the committed offset, {busy}"
     unread = f"the same, {entries} unread commands, {backlog['fed']} of them read after {ends:.0f} s"
     return [
         ("records written", 2 * entries / filled, "records/s", conditions),

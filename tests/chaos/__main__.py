@@ -116,7 +116,7 @@ async def run(plan: Plan, say: Say) -> Ended:
                 say(f"round {one.name}: {one.what}, {times} times")
                 outcomes.append(await carry_out(arena, one, times, plan.seed))
             await _sell_the_rest(world, plan, say)
-        except (TimeoutError, K2xError) as error:
+        except TimeoutError as error:
             failed = str(error)
             say(f"the rounds end here: {failed}")
         await world.close_shops()
@@ -215,7 +215,10 @@ def main() -> int:
         drop(directory)
         say(f"seed {plan.seed}; data in {directory}")
         ended = asyncio.run(run(plan, say))
-    except K2xError as error:
+    except KeyboardInterrupt:
+        sys.stderr.write(f"chaos: stopped; seed {plan.seed}; everything is kept in {directory}\n")
+        return 130
+    except (K2xError, TimeoutError) as error:
         sys.stderr.write(f"chaos: {error}\nseed {plan.seed}; everything is kept in {directory}\n")
         return 1
     print(f"\n{ended.text}\n")

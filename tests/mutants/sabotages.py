@@ -205,8 +205,8 @@ SABOTAGES: tuple[Sabotage, ...] = (
         "minute_too_short",
         "61 calls fit into somebody's minute",
         f"{_XERO}/budget.py",
-        "        self._window = _MINUTE / limits.speed + limits.jitter\n",
-        "        self._window = (_MINUTE - 4) / limits.speed\n",
+        "        self._window = self._whole + self._jitter\n",
+        "        self._window = self._whole - 4 * self._jitter\n",
         (_BUDGET + "test_no_window_is_ever_overrun",),
     ),
     Sabotage(

@@ -43,8 +43,8 @@ def test_a_changed_schema_is_appended_and_the_old_id_kept() -> None:
 
 
 def test_committed_ids_never_changed_in_history() -> None:
-    """Every version of ids.json that main has had is a beginning of today's. Two branches may have taken one number: what
-    counts is what landed, which is the line of first parents."""
+    """Every version of ids.json that main has had is a beginning of today's. Two branches may have taken one number:
+    what counts is what landed, which is the line of first parents."""
     log = subprocess.run(
         ["git", "log", "--first-parent", "--format=%H", "--", "schemas/ids.json"],
         cwd=HERE,

@@ -169,7 +169,7 @@ class LedgerView(Protocol):
         """The key of the document that has this number."""
 
     def waiting(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[tuple[datetime, str]]:
-        """(retry_at, key) of WAITING entries with a command whose retry_at is not later than `before`, in this order."""
+        """(retry_at, key) of WAITING entries with a command that are due at `before`, in this order."""
 
     def next_waiting(self) -> datetime | None:
         """The earliest retry_at of a WAITING entry."""

@@ -148,7 +148,7 @@ class Office:
         return [p for p in self.side_door("books/uk")["payments"] if p["Reference"].startswith(prefix)]
 
 
-def until(what: Callable[[], Any], seconds: float = 40.0) -> Any:
+def until(what: Callable[[], Any], seconds: float = 90.0) -> Any:
     end = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < end, "it did not happen in time"

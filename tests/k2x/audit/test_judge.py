@@ -244,6 +244,15 @@ def test_a_refused_order_whose_invoice_stands_unpaid_is_a_dead_letter_and_no_dri
 def test_an_order_deleted_before_it_was_posted_is_suppressed() -> None:
     gone = entry(state="VOIDED", xero_id="", status="")
     assert verdict(bare(entries=(gone,), results=(result("CANCELLED"),))).state == "suppressed"
+    replayed = (result("CANCELLED"), result("UNCHANGED", at=minute(30)))
+    assert verdict(bare(entries=(gone,), results=replayed)).state == "suppressed"
+
+
+def test_of_a_letter_and_a_word_about_one_version_the_later_one_counts() -> None:
+    refused, mended = letter(at=minute(5)), result("SUPPRESSED", at=minute(6))
+    assert verdict(bare(letters=(refused,), results=(mended,))).state == "suppressed"
+    assert verdict(bare(letters=(refused,), results=(result("SUPPRESSED"),))).state == "dead_lettered"
+    assert verdict(bare(letters=(refused,), results=(result("REFUSED", at=minute(6)),))).state == "dead_lettered"
 
 
 def test_a_hint_ends_as_an_order_or_as_a_letter() -> None:

@@ -120,6 +120,11 @@ def test_one_order_is_replayed_with_all_its_versions(town: Town) -> None:
     plan = of_uk(town.json("replay", "plan", "--order", deleted, "--since", "1d"))
     assert plan["sent"] == len(versions) > 1
     assert of_uk(town.json("replay", "plan", "--order", deleted, "--until", "2020-01-01"))["sent"] == 0
+    sent = town.json("replay", "run", "--order", deleted, "--yes", "--no-wait")
+    assert (sent["finished"], of_uk(sent)["sent"]) == (False, len(versions))
+    text = town.k2x("replay", "plan", "--order", deleted).output
+    assert f"uk: {len(versions)} order versions" in text
+    assert "to write     nothing\n  calls        none" in text
 
 
 @pytest.mark.parametrize(
@@ -218,6 +223,7 @@ def test_an_empty_organisation_gets_the_same_books_and_the_plan_had_said_how(tow
     assert plan["written"]["invoices"] > 15
     assert plan["refused"] >= 4
     assert 3 <= plan["calls"] <= 20
+    assert plan["day_calls_left"] > 4000, "as the sink has heard"
 
     run = of_uk(town.json("replay", "run", "--all", "--yes"), "uk-2")
     assert {name: plan[name] for name in AGREED} == {name: run[name] for name in AGREED}
@@ -231,6 +237,8 @@ def test_an_empty_organisation_gets_the_same_books_and_the_plan_had_said_how(tow
     again = of_uk(town.json("replay", "run", "--all", "--yes"), "uk-2")
     assert (again["posted"], again["written"]["invoices"]) == (0, 0)
     assert town.writes("uk-2") == writes
+    look = of_uk(town.json("replay", "plan", "--all", "--look"), "uk-2")
+    assert (look["invoices_looked_at"], look["calls"]) == (len(rebuilt["invoices"]), 0)
 
 
 def test_killed_in_the_middle_and_resumed_it_skips_nothing_and_repeats_at_most_one_delivery(town: Town) -> None:
