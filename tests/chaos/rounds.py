@@ -204,7 +204,7 @@ _AT_SOCKET = ("at_socket@payments", "at_socket@invoices")
 ROUNDS: tuple[Round, ...] = (
     Round("before_send", "a sink is killed before its call leaves", at_point("before_send", _WRITES), 3),
     Round("after_send", "… after it has left", at_point("after_send", _WRITES[::-1]), 3, 1),
-    Round("after_answer", "… after Xero's answer", at_point("after_answer", _WRITES[1:] + _WRITES[:1]), 3, 1),
+    Round("after_answer", "… after Xero's answer", at_point("after_answer", _WRITES[1:] + _WRITES[:1]), 3),
     Round("after_ledger", "… after a transaction", at_point("after_ledger"), 3),
     Round("before_commit", "… with a transaction open", at_point("before_commit"), 3, 1),
     Round("workers", "a streams worker is killed", killed(*WORKERS), 4),
