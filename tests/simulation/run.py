@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.simulation.judge import Violation
-from tests.simulation.weather import DAYS, HOURS, Weather, weather
+from tests.simulation.weather import HOURS, Weather, weather
 from tests.simulation.world import World
 
 _PATIENCE = 8 * HOURS  # from the end of the storm until everything must have come to its end
@@ -58,7 +58,7 @@ def run(made: Weather, story: Callable[[float, str, str], None] | None = None) -
     return report
 
 
-def _settle(world: World, report: Report) -> bool:
+def _settle(world: World, report: Report, patience: float = 0.0) -> bool:
     """Until all is quiet."""
     over, wait = False, _LOOK
 
@@ -70,7 +70,7 @@ def _settle(world: World, report: Report) -> bool:
 
     end = max(world.loop.now, world.weather.storm)
     world.loop.at(end, look)
-    patience = _PATIENCE + (4 * DAYS if world.weather.profile in {"day", "week"} or world.weather.clock_jumps else 0)
+    patience = patience or _PATIENCE + world.weather.patience
     if world.loop.run(lambda: over, end + patience):
         return True
     report.violations.append(

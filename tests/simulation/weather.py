@@ -91,6 +91,11 @@ class Weather:
     versions: float = 0.3
     cancels: float = 0.05
 
+    @property
+    def patience(self) -> float:
+        """How much longer than usual everything may take: a day that is used up, a clock that was set back by one."""
+        return 4 * DAYS if self.profile in {"day", "week"} or self.clock_jumps else 0.0
+
 
 def weather(seed: int) -> Weather:
     """The seed's."""

@@ -103,7 +103,7 @@ class _Exchange:
         heard = partial(self._heard, self.trip, token)
         self.world.departed(request, self.send, self.process.mono() > self.limit)
         self.process.later(max(0.0, self.ends - self.process.mono()), partial(heard, Doubt.TIMEOUT))
-        way = random.uniform(_NEAR, _FAR)
+        way = self.world.call_delay(random.uniform(_NEAR, _FAR))
         breaks = random.uniform(0.05, _BREAKS) if random.random() < 0.7 else None  # else nothing is ever heard
         arrives: float | None = way
         match fault:

@@ -92,6 +92,10 @@ class World:
             self.count(f"fault {fault}")
         return fault
 
+    def call_delay(self, way: float) -> float:
+        """How long a request is on its way."""
+        return way
+
     def departed(self, request: Request, send: Send, after_limit: bool) -> None:
         """A request's bytes go out."""
         self.count("calls")

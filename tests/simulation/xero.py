@@ -270,7 +270,7 @@ class Xero:
         elif fault == "id_with_error" and rows:
             rows[0]["ValidationErrors"] = [{"Message": "An error occurred while saving."}]
         elif left_out is not None:
-            rows.append(left_out)
+            rows.append({name: value for name, value in left_out.items() if name != f"{request.call.path[:-1]}ID"})
         return Answer(answer.status, orjson.dumps(frame), answer.content_type, answer.elements)
 
     def _respond(self, request: Request, reply: Callable[[Reply], None], answer: Answer) -> None:
