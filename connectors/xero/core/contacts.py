@@ -20,7 +20,6 @@ from schemas.letters import ErrorClass
 from schemas.types import Contact
 
 _NAME = 255
-_GIVE_UP = 4  # names tried and fields dropped, before a person looks
 _PARTS = {"Addresses": "AddressType", "Phones": "PhoneType"}
 
 
@@ -193,9 +192,7 @@ class Contacts:
             return
         remedy, refusal = outcomes.judge(element.errors)
         contact = self._contact(document.jobs[0])
-        if document.attempt > _GIVE_UP:
-            self.refused(document, refusal)
-        elif remedy is Remedy.RENAME and not str(document.parts.get("Name", "")).endswith(f"({contact['number']})"):
+        if remedy is Remedy.RENAME and not str(document.parts.get("Name", "")).endswith(f"({contact['number']})"):
             document.parts["Name"] = _own_name(str(document.parts.get("Name") or contact["name"]), contact["number"])
             self._again(document)
         elif remedy is Remedy.DROP_EMAIL and document.parts.pop("EmailAddress", None):

@@ -170,3 +170,21 @@ def test_a_batch_that_is_never_told_of_one_document_does_not_call_for_it_without
     assert len(world.calls("Contacts")) < 20
     world.run(2 * 86_400)
     assert sorted(books(world)) == ["W-1", "W-2"]
+
+
+def test_a_taken_name_is_made_the_customers_own_however_often_his_write_was_unclear() -> None:
+    world = _world()
+    original, left = world.xero.do, [6]
+
+    def unclear(call: Call, now: float) -> Answer:
+        if call.path == "Contacts" and call.writes and left[0]:
+            left[0] -= 1
+            return Answer(200, HEADERS, {"Contacts": []}, token_id="t")
+        return original(call, now)
+
+    world.xero.do = unclear  # type: ignore[method-assign]
+    world.xero.contacts["c-other"] = {"ContactID": "c-other", "ContactStatus": "ACTIVE", "Name": "Customer 1"}
+    world.put(sale(1)).run(7200)
+    assert world.outcomes()[-1] == "POSTED"
+    assert sorted(c["Name"] for c in world.xero.contacts.values()) == ["Customer 1", "Customer 1 (WC1)"]
+    assert not world.letters
