@@ -1,0 +1,216 @@
+"""Every check of the judge can fail: the sink, or what it has left behind, is broken in the way that the check is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connectors.xero import batch
+from connectors.xero.budget import Budget, Limits, _Day
+from connectors.xero.core import records
+from connectors.xero.core.contacts import Contacts
+from connectors.xero.core.desk import Desk
+from connectors.xero.core.events import Letter
+from connectors.xero.core.lane import Lane
+from connectors.xero.core.planner import Planner
+from connectors.xero.core.sales import Sales
+from connectors.xero.core.state import Batch, Refusal
+from connectors.xero.core.watermark import Watermark
+from connectors.xero.settings import CoreSettings
+from schemas.letters import ErrorClass
+from tests.simulation.judge import Violation
+from tests.simulation.run import run
+from tests.simulation.test_key_edges import Edge
+from tests.simulation.weather import Weather
+from tests.simulation.world import World
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def _weather(**changes: Any) -> Weather:
+    plain: dict[str, Any] = {"hosts": 1, "orders": 15, "storm": 60.0, "spread": 5.0, "versions": 0.0, "cancels": 0.0}
+    return Weather(7, "judge", **{**plain, **changes})
+
+
+def _first(made: Weather) -> str:
+    report = run(made)
+    return report.violations[0][0] if report.violations else "nothing"
+
+
+def test_a_sound_sink_passes() -> None:
+    assert _first(_weather()) == "nothing"
+
+
+def _offset_runs_ahead(patch: pytest.MonkeyPatch) -> None:
+    def finished(self: Watermark, offset: int) -> None:
+        self._open.discard(offset)
+        self.offset = self._end
+
+    patch.setattr(Watermark, "finished", finished)
+
+
+def _no_intentions(patch: pytest.MonkeyPatch) -> None:
+    def intend(self: Planner, batch: Batch) -> None:
+        batch.intended_at = self.desk.now.mono
+        self._go(batch)
+
+    patch.setattr(Planner, "_intend", intend)
+
+
+def _no_budget(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Budget, "may_send", lambda self, now, kind: 0.0)
+    patch.setattr(Budget, "available", lambda self, now: 50)
+
+
+def _no_slots(patch: pytest.MonkeyPatch) -> None:
+    _no_budget(patch)
+    patch.setattr(Planner, "_slots", lambda self: 20)
+
+
+def _day_without_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_Day, "wait", lambda self, now, kind: (0.0, ""))
+
+
+def _told_twice(patch: pytest.MonkeyPatch) -> None:
+    original = Desk.result
+
+    def result(self: Desk, *parts: Any, **fields: Any) -> None:
+        original(self, *parts, **fields)
+        original(self, *parts, **fields)
+
+    patch.setattr(Desk, "result", result)
+
+
+def _letters_changed(patch: pytest.MonkeyPatch) -> None:
+    original = records.letter
+
+    def letter(*parts: Any) -> Letter:
+        made = original(*parts)
+        return Letter(made.key, made.value + b" ", made.headers)
+
+    patch.setattr(records, "letter", letter)
+
+
+def _never_full(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Lane, "_intake", lambda self: None)
+
+
+def _versions_forgotten(patch: pytest.MonkeyPatch) -> None:
+    def start(self: Sales, job: Any) -> None:
+        self.desk.claim(job, job.command["body"]["number"])
+        self.contacts.ensure(job)
+
+    patch.setattr(Sales, "start", start)
+
+
+def _never_indexed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Contacts, "index_ready", lambda self: None)
+
+
+def _wrong_marker(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(batch, "reference", lambda number, tender: f"W-999/{tender['ordinal']}")
+
+
+def _refuses(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Sales, "contact_ready", lambda self, job, contact_id, chained: self.refused_before(job, _NO))
+
+
+_NO = Refusal(ErrorClass.BUG, "no", "No.", "Try again.")
+_SMALL = CoreSettings(batch=1, intake=2, held_in_memory=4)
+_ONE = CoreSettings(batch=1)
+SABOTAGES: dict[str, tuple[str, Patch, Weather]] = {
+    "the offset runs ahead": ("offset behind the unfinished", _offset_runs_ahead, _weather(trouble=0.5)),
+    "no intentions": ("intention first", _no_intentions, _weather()),
+    "no budget": ("minute limit", _no_budget, _weather(orders=60, settings=_ONE, latency=0.05)),
+    "no slots": ("five in flight", _no_slots, _weather(settings=_ONE, latency=9.0)),
+    "a day without end": (
+        "day less the reserve", _day_without_end, _weather(day=1000, day_used=970, limits=Limits(), settings=_ONE),
+    ),  # fmt: skip
+    "told twice": ("one end each", _told_twice, _weather()),
+    "letters changed": ("letters keep their bytes", _letters_changed, _weather(trouble=1.0)),
+    "never full": ("memory bounded", _never_full, _weather(orders=60, spread=0.0, settings=_SMALL)),
+    "versions forgotten": ("a replay writes nothing", _versions_forgotten, _weather(trouble=0.0)),
+    "never indexed": ("comes to its end", _never_indexed, _weather()),
+    "payments of another invoice": ("invoice before payment", _wrong_marker, _weather()),
+    "sound orders refused": ("as ordered", _refuses, _weather(trouble=0.0)),
+}
+
+
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_a_broken_sink_is_caught_by_the_check_for_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    check, patch, made = SABOTAGES[name]
+    patch(monkeypatch)
+    assert _first(made) == check
+
+
+def test_a_payment_that_is_found_and_sent_again_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = "payment_found"
+    monkeypatch.setattr(Sales, found, lambda self, document, body, due=None: self.payment_absent(document))
+    with pytest.raises(Violation, match="once in Xero"):
+        Edge("Payments", 600.0, done=True).run(new_owner=False)
+
+
+# -- what is left behind --------------------------------------------------------------------------------------------
+
+
+def _total(world: World) -> None:
+    next(iter(world.xero.books["uk"].invoices.values())).total += Decimal("0.01")
+
+
+def _unpaid(world: World) -> None:
+    next(d for d in world.xero.books["uk"].invoices.values() if d.payments).payments.pop()
+
+
+def _doubled(world: World) -> None:
+    books = world.xero.books["uk"]
+    first, second = list(books.invoices.values())[:2]
+    second.reference = first.reference
+    books.save_document(second)
+
+
+def _lost(world: World) -> None:
+    order = next(iter(world.workload.orders.values()))
+    for record in order.records:
+        world.judge.results[record.id] = []
+
+
+def _unfinished(world: World) -> None:
+    world.judge.words[next(iter(world.workload.records))] = ["WAITING"]
+
+
+def _copy(world: World) -> None:
+    world.group.owners["uk"].store._db.execute("DELETE FROM ledger WHERE key LIKE 'shop|1|%'")
+
+
+def _other_contact(world: World) -> None:
+    books = world.xero.books["uk"]
+    per: dict[str, list[Any]] = {}
+    for document in books.invoices.values():
+        per.setdefault(document.contact_id, []).append(document)
+    shared = next(documents for documents in per.values() if len(documents) > 1)
+    shared[0].contact_id = next(id_ for id_ in books.contacts if id_ != shared[0].contact_id)
+
+
+LEFT: dict[str, tuple[str, Callable[[World], None]]] = {
+    "another total": ("to the cent", _total),
+    "a payment gone": ("to the cent", _unpaid),
+    "an order's second invoice": ("once in Xero", _doubled),
+    "an order without a word": ("nothing lost", _lost),
+    "a record without an end": ("one end each", _unfinished),
+    "a local copy that is not the topic's": ("nothing left over", _copy),
+    "a customer with two contacts": ("one contact each", _other_contact),
+}
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_what_is_wrong_at_the_end_is_seen(name: str) -> None:
+    check, tamper = LEFT[name]
+    world = World(_weather(trouble=0.0))
+    world.begin()
+    assert world.loop.run(world.ends.quiet, 3600.0)
+    assert not list(world.ends.judge())
+    tamper(world)
+    assert check in [found for found, _ in world.ends.judge()]
