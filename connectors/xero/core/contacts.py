@@ -31,6 +31,7 @@ class Contacts:
         self.indexed = False  # the contact index is complete: before, nobody is created
         self.tasks: dict[str, Document] = {}  # the write under way, by ledger key
         self.behind: dict[str, list[Job]] = {}  # CONTACT commands that came meanwhile
+        self.same_email: dict[str, list[Job]] = {}  # sales of others with his e-mail: they may take his contact over
         self.unindexed: list[Job] = []
         self.forgotten: set[str] = set()
         self.sale_ready: Callable[[Job, str, bool], None] = lambda job, contact_id, chained: None
@@ -63,7 +64,10 @@ class Contacts:
 
     def _find_or_create(self, job: Job, contact: Contact) -> None:
         found = None if contact["key"] in self.forgotten else self._indexed(contact)
-        if found is None:
+        before = self._made_now(contact) if found is None else None
+        if before is not None:
+            self.same_email.setdefault(before, []).append(job)
+        elif found is None:
             document = self._document(job, contact)
             self._create(document, contact)
         elif found.number and not self._written_by_another(contact["key"]):
@@ -96,6 +100,16 @@ class Contacts:
             owners = self.desk.ledger.contacts_by_email(contact["email"])
             found = owners[0] if len(owners) == 1 else None
         return found
+
+    def _made_now(self, contact: Contact) -> str | None:
+        """Whose contact is just being made with this e-mail: in a burst as one after the other it is found by it."""
+        if not (contact["match_email"] and contact["email"]):
+            return None
+        email = contact["email"].casefold()
+        for key, other in self.tasks.items():
+            if "ContactID" not in other.parts and (self._contact(other.jobs[0])["email"] or "").casefold() == email:
+                return key
+        return None
 
     def _document(self, job: Job, contact: Contact) -> Document:
         parts = {**json.loads(contact["document"]), "ContactNumber": contact["number"]}
@@ -267,6 +281,8 @@ class Contacts:
 
     def _task_over(self, key: str) -> None:
         self.tasks.pop(key, None)
+        for job in self.same_email.pop(key, []):
+            self.ensure(job)
 
     def _restart(self, key: str) -> None:
         for job in self.behind.pop(key, []):

@@ -50,6 +50,35 @@ def test_two_orders_of_a_new_customer_make_one_contact() -> None:
     assert world.outcomes() == ["POSTED", "POSTED"]
 
 
+@pytest.mark.parametrize("at_once", [True, False], ids=["in a burst", "one after the other"])
+def test_two_customers_of_one_email_share_a_contact_however_quickly_they_come(at_once: bool) -> None:
+    """A guest who registers: whoever is first makes the contact, the other one takes it over by its e-mail."""
+    orders = [
+        sale(n, who=contact(n, f"Buyer {n}", "Ada@example.com" if n % 2 else "ada@example.com")) for n in (1, 2, 3)
+    ]
+    world = _world()
+    for some in [orders] if at_once else [[order] for order in orders]:
+        world.put(*some).run()
+    assert [c["ContactNumber"] for c in world.xero.contacts.values()] == ["WC1"]
+    assert world.outcomes("contact") == ["POSTED", "ADOPTED", "ADOPTED"]
+    assert world.outcomes() == ["POSTED"] * 3
+    assert len({i["Contact"]["ContactID"] for i in world.xero.invoices.values()}) == 1
+
+
+def test_an_email_whose_contact_is_refused_is_tried_by_the_next_customer() -> None:
+    first = contact(1, "Buyer 1", "ada@example.com")
+    world = _world()
+    refuse = world.xero._contact
+    text = "Another contact has this contact number"
+    world.xero._contact = lambda row: (  # type: ignore[method-assign]
+        {**row, "ContactID": "00000000-0000-0000-0000-000000000000", "HasValidationErrors": True,
+         "StatusAttributeString": "ERROR", "ValidationErrors": [{"Message": text}]}
+        if row["ContactNumber"] == "WC1" else refuse(row)
+    )  # fmt: skip
+    world.put(sale(1, who=first), sale(2, who=contact(2, "Buyer 2", "ada@example.com"))).run()
+    assert world.outcomes() == ["REFUSED", "POSTED"]
+
+
 def test_fifty_orders_cost_three_calls() -> None:
     world = World()
     world.put(*(sale(n) for n in range(50))).start().run()
