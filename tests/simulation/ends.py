@@ -1,4 +1,4 @@
-"""What must be true when nothing goes wrong any more and everything has come to its end, and after a replay of it all."""
+"""What must be true when nothing goes wrong any more and everything has ended, and after a replay of it all."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ class Ends:
         return self._all_well(org)
 
     def _all_well(self, org: str) -> bool:
-        """No customer and no product has anything left to do: nobody was refused, or left alone for want of an order."""
+        """No customer and no product has anything left to do: nobody was refused or left alone."""
         for record in self.world.workload.records.values():
             if record.org != org or record.command["kind"] not in {"SALE", "CONTACT", "ITEM"}:
                 continue

@@ -1,4 +1,4 @@
-"""What people do in Xero by hand while orders are on their way. Whom they touched is marked, so that the judge knows."""
+"""What people do in Xero by hand while orders are on their way. Whom they touched is marked for the judge."""
 
 from __future__ import annotations
 

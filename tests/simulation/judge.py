@@ -86,7 +86,7 @@ class Judge:
         self._submitted[owner, work.tx] = self.world.loop.now
 
     def decided(self, owner: Owner, send: Send) -> None:
-        """Limits, where the decision is made: never 60 in a minute, 5 in flight, or the day's calls less the reserve."""
+        """Limits, where the decision is made: the minute's, those in flight, the day's less the reserve."""
         now, life = self.world.loop.now, self._lives.setdefault(owner, _Life())
         self._decided[owner, send.call_id] = now
         life.decided.append(now)
@@ -222,7 +222,9 @@ class Judge:
 
     def committed(self, owner: Owner, work: Transact) -> None:
         """What is on the log for good: outcomes, letters, intentions, and how far the offset may be."""
-        submitted = self._submitted.pop((owner, work.tx), self.world.loop.now)  # a take-over's own writes are told to nobody
+        submitted = self._submitted.pop(
+            (owner, work.tx), self.world.loop.now
+        )  # a take-over's own writes are told to nobody
         for entry in work.entries.values():
             if entry is not None and entry["intention"] is not None:
                 self._intended[entry["intention"]["idempotency_key"]] = submitted

@@ -1,4 +1,4 @@
-"""Time: a heap of what happens next. Nothing here reads a clock, so a run is as fast as the machine and repeats exactly."""
+"""Time: a heap of what happens next. Nothing reads a clock: a run is as fast as the machine and repeats exactly."""
 
 from __future__ import annotations
 

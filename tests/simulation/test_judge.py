@@ -1,4 +1,4 @@
-"""Every check of the judge can fail: the sink, or what it has left behind, is broken in the way that the check is for."""
+"""Every check of the judge can fail: the sink, or what it left behind, is broken in the way the check is for."""
 
 from __future__ import annotations
 
@@ -127,8 +127,10 @@ SABOTAGES: dict[str, tuple[str, Patch, Weather]] = {
     "no budget": ("minute limit", _no_budget, _weather(orders=60, settings=_ONE, latency=0.05)),
     "no slots": ("five in flight", _no_slots, _weather(settings=_ONE, latency=9.0)),
     "a day without end": (
-        "day less the reserve", _day_without_end, _weather(day=1000, day_used=970, limits=Limits(), settings=_ONE),
-    ),  # fmt: skip
+        "day less the reserve",
+        _day_without_end,
+        _weather(day=1000, day_used=970, limits=Limits(), settings=_ONE),
+    ),
     "told twice": ("one end each", _told_twice, _weather()),
     "letters changed": ("letters keep their bytes", _letters_changed, _weather(trouble=1.0)),
     "never full": ("memory bounded", _never_full, _weather(orders=60, spread=0.0, settings=_SMALL)),

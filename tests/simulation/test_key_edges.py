@@ -73,7 +73,9 @@ class Edge:
         world.begin()
         payments = PART if self.path == "Payments" else WHOLE
         command = sale(1, who=contact(7, email="a@x.uk"), payments=payments)
-        order = world.workload.orders["uk", "shop|1"] = Order("uk", "shop|1", "W-1", "shop|C7", "" if payments == WHOLE else "paid in part")
+        order = world.workload.orders["uk", "shop|1"] = Order(
+            "uk", "shop|1", "W-1", "shop|C7", "" if payments == WHOLE else "paid in part"
+        )
         world.workload.numbers["uk", "W-1"] = order
         world.workload.send("uk", command)
         report = Report(0, "edge")

@@ -162,5 +162,5 @@ class _Exchange:
                 answer.detail,
                 token_id=token.id if token is not None else "",
                 elapsed=elapsed,
-            )  # fmt: skip
+            )
         )

@@ -1,4 +1,4 @@
-"""What a shop sends in a run: orders with gift cards and versions, deletions, customers, items, and some that are wrong.
+"""What a shop sends in a run: orders with gift cards and versions, deletions, customers, items, some of them wrong.
 
 Each record has a command_id of its own, so that the judge can ask of every single one what became of it.
 """

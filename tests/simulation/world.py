@@ -17,7 +17,7 @@ from tests.simulation.hands import Hands
 from tests.simulation.judge import Judge
 from tests.simulation.loop import Loop
 from tests.simulation.process import Host, Process
-from tests.simulation.weather import CALL_FAULTS, POINTS, Weather
+from tests.simulation.weather import CALL_FAULTS, Weather
 from tests.simulation.workload import Workload
 from tests.simulation.xero import Judge as XeroJudge
 from tests.simulation.xero import Request, Xero

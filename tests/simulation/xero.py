@@ -30,7 +30,7 @@ from tests.simulation.weather import Weather
 
 APP = "k2x"
 TOKEN_LIFE = 1800.0
-# Accounts: the gift cards', an archived one, one that takes no payments, one that Xero drops from a line with a warning.
+# Accounts: the gift cards', an archived one, one without payments, one that Xero drops from a line with a warning.
 GIFT, ARCHIVED, NO_PAYMENTS, DROPPED = "855", "998", "200", "477"
 _DONE_AT = 0.6  # of a request's latency: then the books change
 _GATEWAY = {  # nothing was done: status, content type, body

@@ -47,6 +47,7 @@ from schemas.types import Command, LedgerEntry
 
 _DUE_AT_ONCE = 200  # waiting orders taken from the ledger in one look
 _LOOK_AGAIN = 1.0  # seconds between looks for waiting orders that are due
+_LOOK_BEHIND = 10.0  # seconds, while the first that is due is in memory already
 
 
 class Lane:
@@ -121,6 +122,7 @@ class Lane:
         if transaction is not None:
             self._actions.append(transaction)
         self._intake()
+        self.planner.wakes += self._next_look()
         if self.planner.wakes:
             self._actions.append(Wake(max(min(self.planner.wakes), self.desk.now.mono)))
 
@@ -223,6 +225,16 @@ class Lane:
             if len(due) < _DUE_AT_ONCE:
                 return
             after = due[-1]
+
+    def _next_look(self) -> list[float]:
+        """When an order that waits in the ledger is due. With memory full, one that ends makes room and is an event."""
+        if len(self.desk.jobs) >= self.desk.settings.held_in_memory:
+            return []
+        due = self.desk.ledger.next_waiting()
+        if due is None:
+            return []
+        wait = (due - self.desk.now.at).total_seconds()  # past: it is in memory, and another may be due behind it
+        return [self.desk.now.mono + (wait if wait > 0 else _LOOK_BEHIND)]
 
     def _intake(self) -> None:
         settings, desk = self.desk.settings, self.desk
