@@ -76,7 +76,7 @@ class Remedy(StrEnum):
     LOOK_UP = "look_up"  # it may be there already
     RENAME = "rename"  # the contact's name is taken: Name (ContactNumber)
     DROP_EMAIL = "drop_email"  # leave the e-mail out, with a finding
-    NEW_CONTACT = "new_contact"  # the contact's id is not Xero's any more: upsert it again
+    CONTACT = "contact"  # see what has become of the contact: merged, it is followed
     REFUSE = "refuse"  # a person has to act
 
 
@@ -97,6 +97,8 @@ def _rule(pattern: str, remedy: Remedy, error_class: ErrorClass, code: str, hint
 
 _OPEN = "then `k2x dlt redrive`"
 _MAPPING, _VALIDATION, _CONFLICT = ErrorClass.MAPPING, ErrorClass.VALIDATION, ErrorClass.CONFLICT
+
+UNARCHIVE = f"Un-archive the contact in Xero, {_OPEN}."
 
 # In the order of reference/xero.md §5. Earlier rows win where several messages came.
 RULES: tuple[Rule, ...] = (
@@ -123,8 +125,8 @@ RULES: tuple[Rule, ...] = (
           f"Create the item in Xero, or set the rule unknown_item: line_without_item, {_OPEN}."),
     _rule(r"contact must contain at least 1 of the following", Remedy.REFUSE, ErrorClass.BUG, "contact_unidentified",
           "Report this: k2x sent a contact without name or number."),
-    _rule(r"contact .*has been archived|matched an archived contact", Remedy.REFUSE, _VALIDATION, "contact_archived",
-          f"Un-archive the contact in Xero, {_OPEN}."),
+    _rule(r"contact .*has been archived|matched an archived contact", Remedy.CONTACT, _VALIDATION, "contact_archived",
+          UNARCHIVE),
     _rule(r"(end of year|period) lock date|locked period", Remedy.REFUSE, ErrorClass.LOCKED_PERIOD, "locked_period",
           f"The books are closed at this date: open the period in Xero, or set the rule for locked periods, {_OPEN}."),
     _rule(r"not subscribed to currency", Remedy.REFUSE, ErrorClass.PLAN, "currency_missing",

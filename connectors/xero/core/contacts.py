@@ -20,6 +20,8 @@ from schemas.letters import ErrorClass
 from schemas.types import Contact
 
 _NAME = 255
+_GIVE_UP = 4  # contacts that a merged one is followed through, before a person looks
+_MERGED = "merged"  # in `extra`: the ledger's id is the contact that the customer's own was merged into
 _PARTS = {"Addresses": "AddressType", "Phones": "PhoneType"}
 
 
@@ -124,8 +126,19 @@ class Contacts:
             document.attempt = entry["intention"]["attempt"] + 1
         return document
 
-    def forget(self, key: str) -> None:
-        """Xero does not know the id that the ledger has."""
+    def check(self, job: Job) -> None:
+        """Xero will not have this sale's contact: what has become of him there?"""
+        contact = cast(Contact, job.command["body"]["contact"])  # type: ignore[index,typeddict-item]
+        if contact["key"] in self.tasks:
+            self.tasks[contact["key"]].jobs.append(job)
+            return
+        document = self._document(job, contact)
+        document.parts, document.check = {"ContactID": job.contact_id}, True
+        self.tasks[contact["key"]] = document
+        self.desk.lookups[Step.CONTACT].append(document)
+
+    def _forget(self, key: str) -> None:
+        """Xero does not know the id that the ledger or the index has."""
         self.forgotten.add(key)
         entry = self.desk.fresh(key, "contact")
         entry["state"] = "VOIDED"
@@ -147,6 +160,8 @@ class Contacts:
             self._left_alone(job, "a newer version of the customer is already in Xero")
         elif known is not None and entry is not None and entry["hash"] == contact["hash"] and not entry["intention"]:
             self._left_alone(job, "nothing changed")
+        elif known is not None and entry is not None and _MERGED in entry["extra"]:
+            self._left_alone(job, "merged in Xero with another contact, which is left as people made it")
         elif known is None:
             if not self.indexed:
                 self.unindexed.append(job)
@@ -173,17 +188,21 @@ class Contacts:
         """The contact as it is in Xero: write what differs, with its persons, or nothing."""
         contact = self._contact(document.jobs[0])
         contact_id = str(body["ContactID"])
+        into = body.get("MergedToContactID")
+        if into and document.merged < _GIVE_UP:
+            self._follow(document, str(into))
+            return
         if body.get("ContactStatus") == "ARCHIVED":
-            _, refusal = outcomes.judge(["The specified contact details matched an archived contact."])
-            self.refused(document, refusal)
+            named = f"Contact {body.get('ContactNumber') or contact['number']} ({contact_id}) is archived in Xero."
+            self.refused(document, Refusal(ErrorClass.VALIDATION, "contact_archived", named, outcomes.UNARCHIVE))
             return
         changes = _differing(document.parts, body, contact["number"])
+        if body.get("ContactNumber"):
+            changes.pop("ContactNumber", None)  # it has a number of its own: adopted as it is
         if not changes:
             outcome: Outcome = "ADOPTED" if document.entry is None else "UNCHANGED"
             self._done(document, contact_id, outcome)
             return
-        if body.get("ContactNumber") and "ContactNumber" in changes:
-            del changes["ContactNumber"]  # it has a number of its own: adopted as it is
         document.parts = {"ContactID": contact_id, **changes}
         if body.get("ContactPersons"):
             document.parts["ContactPersons"] = body["ContactPersons"]
@@ -191,8 +210,17 @@ class Contacts:
         document.chained = True
         self.desk.ready[Step.CONTACT].append(document)
 
+    def _follow(self, document: Document, into: str) -> None:
+        """Merged in Xero: from now on this customer's orders are the other's, who is left as people made him."""
+        self.desk.note(document.jobs, f"contact {document.parts['ContactID']} was merged into {into} in Xero")
+        document.merged += 1
+        document.parts, document.check = {"ContactID": into}, True
+        self.desk.lookups[Step.CONTACT].append(document)
+
     def absent(self, document: Document) -> None:
         """The id is gone: upsert by number."""
+        self._forget(document.key)
+        document.check = False
         contact = self._contact(document.jobs[0])
         document.parts = {**json.loads(contact["document"]), "ContactNumber": contact["number"]}
         document.parts.setdefault("Name", contact["name"])
@@ -253,7 +281,7 @@ class Contacts:
     ) -> None:
         contact = self._contact(document.jobs[0])
         self.forgotten.discard(document.key)
-        self._known(document.key, contact, contact_id, contact["number"], outcome, document.jobs)
+        self._known(document.key, contact, contact_id, contact["number"], outcome, document.jobs, document)
         if body is not None:
             email, name = body.get("EmailAddress") or contact["email"], str(body.get("Name") or contact["name"])
             self.desk.ledger.learn(IndexedContact(contact_id, contact["number"], name, email, True))
@@ -266,12 +294,22 @@ class Contacts:
         self._restart(document.key)
 
     def _known(
-        self, key: str, contact: Contact, contact_id: str, number: str, outcome: Outcome, jobs: list[Job]
+        self,
+        key: str,
+        contact: Contact,
+        contact_id: str,
+        number: str,
+        outcome: Outcome,
+        jobs: list[Job],
+        written: Document | None = None,
     ) -> None:
         entry = self.desk.fresh(key, "contact")
         entry["state"], entry["intention"], entry["reason"] = "POSTED", None, None
-        entry["xero_id"], entry["number"], entry["hash"] = contact_id, number, contact["hash"]
-        entry["version"] = contact["version"]
+        entry["xero_id"], entry["number"] = contact_id, number
+        if written is None or not written.check:  # what was only looked at has the details it had
+            entry["hash"], entry["version"] = contact["hash"], contact["version"]
+        merged = {_MERGED: contact_id} if written is not None and written.merged else {}
+        entry["extra"] = {name: text for name, text in entry["extra"].items() if name != _MERGED} | merged
         self.desk.write(entry)
         self.desk.result(jobs[0].command, "contact", outcome, key=key, xero_id=contact_id, number=number)
 

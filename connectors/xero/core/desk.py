@@ -21,6 +21,7 @@ from connectors.xero.settings import CoreSettings
 from schemas.letters import ErrorClass
 from schemas.types import Command, LedgerEntry, Result
 
+_AFTER_404, _OFTEN = 5.0, 4  # seconds, doubling so many times
 _TROUBLES = 20  # notes of an order between two results: an outage of hours says the same again and again
 
 
@@ -61,6 +62,7 @@ class Desk:
         self.parked: dict[str, Job] = {}  # by home
         self.numbers: dict[str, str] = {}  # invoice numbers of orders under way, and their ledger keys
         self.ended: deque[Job] = deque()  # whatever waits behind them may begin
+        self.passed: dict[Step, float] = {}  # when Xero last took a write of this step
         self.quiet: dict[str, float] = {}  # documents set aside: until when a call of ours may be under way
         self.ready: dict[Step, deque[Document]] = {step: deque() for step in Step}
         self.lookups: dict[Step, deque[Document]] = {step: deque() for step in Step}
@@ -198,7 +200,7 @@ class Desk:
         """A parked order's entry says when the ledger drives it."""
         entry = self.fresh(job.home, "invoice")
         entry["retry_at"] = self.now.at + timedelta(seconds=wait)
-        self.writing.entries[job.home] = entry
+        self.writing.entries[job.home] = entry if job.unfound_at is None else records.alone(entry)
 
     def evict(self, job: Job) -> None:
         """A parked order leaves memory: from its retry_at on the ledger drives it, as after a restart. For an order
@@ -284,6 +286,23 @@ class Desk:
             batches=lost.batches + newer.batches,
             finished=lost.finished or newer.finished,
         )
+
+    def others_pass(self, document: Document) -> bool:
+        """Since this document alone is answered 404, Xero has taken another of its kind: so it is about this one."""
+        since = document.jobs[0].unfound_at
+        return since is not None and self.passed.get(document.step, float("-inf")) > since
+
+    def after_404(self, times: int) -> float:
+        """Seconds until a document that alone is answered 404 is sent again. Four times, then as any waiting order."""
+        return _AFTER_404 * 2.0 ** (times - 1) if times <= _OFTEN else self.settings.retry
+
+    def later(self, document: Document, wait: float) -> None:
+        """Sent again, then."""
+        document.not_before = self.now.mono + wait
+        self.ready[document.step].append(document)
+        if wait > self.settings.moment:
+            for job in document.jobs:
+                self.park(job, "Xero answers 404, as if something that it names were not there", wait)
 
     def known_contact(self, key: str) -> str | None:
         """The ContactID of a customer that the ledger knows."""

@@ -201,7 +201,9 @@ class Lane:
         value = entry["command"] or b""
         command = self.desk.decode(value)
         key = command["key"].encode()
-        return Job(command, key, value, records.headers_of(entry), None, entry["command_offset"] or 0, home)
+        job = Job(command, key, value, records.headers_of(entry), None, entry["command_offset"] or 0, home)
+        job.unfound_at = self.desk.now.mono if records.was_alone(entry) else None
+        return job
 
     def _waiting(self) -> None:
         """Orders that wait in the ledger and are due."""

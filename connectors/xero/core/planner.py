@@ -138,7 +138,8 @@ class Planner:
                 if not self._worth(step, queue, now):
                     self.wakes.append(now + min(self.budget.next_call(now), _ASK_AGAIN))
                     break
-                self.form(step, _take(queue, self.sizes[step], now))
+                # One that spoils requests goes alone; where all are refused they go together, for one call.
+                self.form(step, _take(queue, self.sizes[step], now, alone=self.desk.others_pass))
 
     def _worth(self, step: Step, queue: deque[Document], now: float) -> bool:
         """Whether a batch of this step should go now, or gather more."""
@@ -284,6 +285,7 @@ class Planner:
         self.wakes.append(again_at)
 
     def grown(self, step: Step) -> None:
+        self.desk.passed[step] = self.desk.now.mono
         self.sizes[step] = min(self.desk.settings.batch, self.sizes[step] + _GROW)
 
     def shrunk(self, step: Step) -> None:

@@ -12,6 +12,7 @@ from schemas.topics import commands
 from schemas.types import Command, LedgerEntry, Result
 
 _WAS = "was"  # in `extra` of a waiting entry: its document's own state
+_ALONE = "alone"  # and that a request of it alone was answered 404
 
 Outcome = Literal["POSTED", "ADOPTED", "UNCHANGED", "HELD", "REFUSED", "WAITING", "CANCELLED"]
 
@@ -99,9 +100,20 @@ def standing(of: LedgerEntry) -> str:
     return of["extra"].get(_WAS, "INTENDED") if of["state"] == "WAITING" else of["state"]
 
 
+def alone(of: LedgerEntry) -> LedgerEntry:
+    """The entry of an order that leaves memory after a request of it alone was answered 404."""
+    changed: LedgerEntry = {**of, "extra": {**of["extra"], _ALONE: "404"}}
+    return changed
+
+
+def was_alone(of: LedgerEntry) -> bool:
+    return _ALONE in of["extra"]
+
+
 def settled(of: LedgerEntry) -> LedgerEntry:
     """The entry without a waiting command."""
-    extra = {name: value for name, value in of["extra"].items() if not name.startswith("h:") and name != _WAS}
+    own = (_WAS, _ALONE)
+    extra = {name: value for name, value in of["extra"].items() if not name.startswith("h:") and name not in own}
     changed: LedgerEntry = {**of, "command": None, "command_offset": None, "retry_at": None, "extra": extra}
     return changed
 

@@ -20,8 +20,7 @@ from connectors.xero.outcomes import Element, Remedy
 from schemas.letters import ErrorClass
 from schemas.types import LedgerEntry, Sale, Tender
 
-_PATIENCE = 4  # times that Xero may not find a fresh contact before a person looks
-_AFTER_404 = 5.0  # seconds, doubling
+_PATIENCE = 4  # times that Xero may not find a contact that is there before a person looks
 DECIDE = "Look at both; correct Xero by hand if it must change, then `k2x dlt redrive --decision skip`."
 
 
@@ -145,6 +144,8 @@ class Sales:
         if remedy is Remedy.LOOK_UP or element.id is not None:
             document.suspect = refusal
             self.desk.lookups[Step.INVOICE].append(document)
+        elif remedy is Remedy.CONTACT and not document.jobs[0].new_contact:
+            self._check_contact(document.jobs[0])
         else:
             self.refused(document, refusal)
 
@@ -156,8 +157,19 @@ class Sales:
         if not differences:
             self._invoice_posted(document, body, "ADOPTED", None)
             return
+        if compare.gone(body):
+            self._number_gone(job, body)
+            return
         text = f"Invoice {job.number} is in Xero, but not as this order: {compare.shown(differences)}."
         self._conflict(job, "invoice_differs", text, str(body.get("InvoiceID") or "") or None)
+
+    def _number_gone(self, job: Job, body: Mapping[str, Any]) -> None:
+        text = f"Invoice {job.number} is {body.get('Status')} in Xero, and its number stays taken there."
+        hint = (
+            "If the order is owed, enter it in Xero by hand under another number; then, or if it was voided on "
+            "purpose, `k2x dlt redrive --decision skip`."
+        )
+        self._conflict(job, "number_gone", text, str(body.get("InvoiceID") or "") or None, hint)
 
     def invoice_absent(self, document: Document) -> None:
         """The number is not in Xero: send it, unless Xero had said that it is there."""
@@ -209,13 +221,16 @@ class Sales:
     def _pay(self, job: Job, found: list[Mapping[str, Any]] | None) -> None:
         """Send, adopt or look up each tender. `found`: the invoice's payments where Xero has just shown them."""
         shown = {_first_token(p.get("Reference")): p for p in found or []}
+        open_ones: list[tuple[Document, LedgerEntry | None]] = []
         for tender in _sale(job)["payments"]:
             key = records.payment_key(job.command["key"], tender["ordinal"])
             entry = self.desk.entry(key)
             if entry is not None and entry["state"] == "POSTED":
                 continue
             document = self._payment(job, tender, key, entry)
-            job.tenders[document.natural] = tender
+            job.tenders[document.natural] = tender  # all, before the first is done with: with the last one it settles
+            open_ones.append((document, entry))
+        for document, entry in open_ones:
             if document.natural in shown:
                 self.payment_found(document, shown[document.natural])
             elif entry is not None and entry["intention"] is not None:
@@ -357,8 +372,8 @@ class Sales:
         entry["state"], entry["reason"] = "REFUSED", refusal.message
         self.desk.end(job, entry)
 
-    def _conflict(self, job: Job, code: str, text: str, xero_id: str | None = None) -> None:
-        self.desk.refuse(job, Refusal(ErrorClass.CONFLICT, code, text, DECIDE))
+    def _conflict(self, job: Job, code: str, text: str, xero_id: str | None = None, hint: str = DECIDE) -> None:
+        self.desk.refuse(job, Refusal(ErrorClass.CONFLICT, code, text, hint))
         entry = self.desk.entry(job.home)
         if code == "number_of_other_order":
             self.desk.end(job)
@@ -371,22 +386,24 @@ class Sales:
         self.desk.end(job, entry)
 
     def invoice_unknown_contact(self, document: Document, refusal: Refusal) -> None:
-        """Xero does not know the contact's id any more (merged or deleted): upsert him again, once."""
+        """Xero answers 404 to this invoice alone, as it does where it does not know the contact's id."""
         job = document.jobs[0]
-        job.new_contact += 1
-        if job.new_contact > _PATIENCE:
+        if not job.new_contact:
+            self._check_contact(job)
+        elif job.new_contact > _PATIENCE and self.desk.others_pass(document):
             self.refused(document, refusal)
-            return
-        if job.new_contact > 1:  # the contact is there for certain: the answer is not to be trusted at once
-            document.not_before = self.desk.now.mono + _AFTER_404 * 2 ** (job.new_contact - 2)
-            self.desk.ready[Step.INVOICE].append(document)
-            return
+        else:  # the contact is there for certain: the answer is not to be trusted at once
+            self.desk.later(document, self.desk.after_404(job.new_contact))
+            job.new_contact += 1
+
+    def _check_contact(self, job: Job) -> None:
+        """Nothing of the invoice was written. Is the contact archived, merged into another, or gone?"""
+        job.new_contact += 1
         entry = self.desk.fresh(job.home, "invoice")
         entry["state"], entry["intention"], entry["contact_id"] = "INTENDED", None, None
         entry["number"] = job.number
         self.desk.write(entry)
-        self.contacts.forget(_sale(job)["contact"]["key"])
-        self.contacts.ensure(job)
+        self.contacts.check(job)
 
 
 def _cancelled(entry: LedgerEntry) -> bool:

@@ -52,7 +52,8 @@ class Job:
     refused: list[Refusal] = field(default_factory=list)
     followers: deque[Job] = field(default_factory=deque)
     troubles: list[str] = field(default_factory=list)  # what calls for it came to, told with its next result
-    new_contact: int = 0  # how often the contact's id turned out to be unknown to Xero
+    new_contact: int = 0  # how often Xero would not have the contact's id
+    unfound_at: float | None = None  # since when a request of its document alone is answered 404
     parked: bool = False
     done: bool = False
 
@@ -73,6 +74,8 @@ class Document:
     not_before: float = 0.0
     chained: bool = False  # its order already spent a call: others leave one for it
     suspect: Refusal | None = None  # refused as if it were already there: looked up before it is believed
+    check: bool = False  # a contact that Xero refuses: what has become of it?
+    merged: int = 0  # how often it has been followed to the contact it was merged into
     amount: Decimal | None = None
     parts: dict[str, Any] = field(default_factory=dict)  # a contact's parsed document
 

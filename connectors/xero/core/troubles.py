@@ -18,10 +18,10 @@ from connectors.xero.outcomes import Course, whole_refusal
 _LONGEST = 30.0  # seconds between repeats: eight of them fit into the key's window
 _LONGEST_OUTAGE = 60.0
 _BELIEVED = 4  # times that a 404 to a document alone is asked again, where it names nothing that could be missing
-_AFTER_404 = 5.0  # seconds, doubling
 _AFTER_500 = 2.0  # seconds after an answered 500 until its commit, if there was one, can be read
 _PACE = 120.0  # seconds: longer than the minute's window can make a call wait, or the spreading of a poor day
 _UPSERTS = (Step.CONTACT, Step.ITEM)
+_NO_ANSWER = "Xero does not answer what has become of it"
 _LOST_READS = 3  # times that a read's answer may be lost before its documents are read in halves
 # What waits longer leaves memory. Longer than any quarantine of our own calls (the deadline), so only what has failed
 # again and again leaves, and after a restart what the former owner had under way.
@@ -125,10 +125,16 @@ class Troubles:
         self._forget(batch)
         if batch.kind == "reference":
             self.planner.refresh.failed(_LONGEST_OUTAGE)
+        elif batch.lookup and answer.status == 404:  # a list that is asked for nothing missing: a gateway's
+            self._forget(batch)
+            self._look_later(batch.step, batch.documents)
         elif batch.lookup:
             self._look_in_halves(batch)
         elif batch.dirty:
             self._dissolve(batch, (batch.last_sent or now) + self.desk.settings.deadline)
+        elif answer.status == 404 and all(self._refused_like_all(d) for d in batch.documents):
+            for document in batch.documents:
+                self._alone(document, answer)
         elif len(batch.documents) > 1:
             middle = len(batch.documents) // 2
             for half in (batch.documents[:middle], batch.documents[middle:]):
@@ -141,13 +147,8 @@ class Troubles:
         The one that does is asked for ever less often; it blocks its own order only."""
         now, documents = self.desk.now.mono, batch.documents
         self._forget(batch)
-        reason = "Xero does not answer what has become of it"
         if len(documents) == 1:
-            document = documents[0]
-            document.not_before = self.patience(document)
-            document.attempt += 1
-            self.desk.lookups[batch.step].append(document)
-            self._park(document.jobs, reason, document.not_before - now)
+            self._look_later(batch.step, documents)
             return
         tries = batch.tries + (0 if batch.tries >= _LOST_READS else 1)
         middle = len(documents) if tries == 1 else len(documents) // 2
@@ -156,20 +157,38 @@ class Troubles:
             if part:
                 self.planner.look_again(batch.step, part, tries, again)
         for document in documents:
-            self._park(document.jobs, reason, again - now)
+            self._park(document.jobs, _NO_ANSWER, again - now)
+
+    def _look_later(self, step: Step, documents: list[Document]) -> None:
+        for document in documents:
+            document.not_before = self.patience(document)
+            document.attempt += 1
+            self.desk.lookups[step].append(document)
+            self._park(document.jobs, _NO_ANSWER, document.not_before - self.desk.now.mono)
+
+    def _refused_like_all(self, document: Document) -> bool:
+        """It has been alone, and nobody else's has passed since: halves would be refused as well."""
+        return document.jobs[0].unfound_at is not None and not self.desk.others_pass(document)
 
     def _alone(self, document: Document, answer: Answer) -> None:
-        not_found = answer.status == 404
-        # A gateway's 404 passes; one that may be about a contact's id is believed the second time.
+        """A gateway's 404 passes, so it is asked again at once; then one that may be about a contact's id is looked
+        into. Where nothing can be missing it is believed in the end, but only if others' documents pass meanwhile."""
+        job, now = document.jobs[0], self.desk.now.mono
+        first, job.unfound_at = job.unfound_at is None, job.unfound_at or now
         names_contact = document.step is Step.INVOICE or "ContactID" in document.parts
-        if not_found and document.attempt <= (1 if names_contact else _BELIEVED):
-            again = _AFTER_404 * 2 ** (document.attempt - 1) if document.attempt > 1 else 0.0
-            document.not_before = self.desk.now.mono + again
-            document.attempt += 1
-            document.chained = True
-            self.desk.ready[document.step].append(document)
+        if answer.status != 404:
+            self.flows.refused_alone(document, whole_refusal(answer), not_found=False)
+        elif first:
+            self._again(document, 0.0)
+        elif names_contact or (document.attempt > _BELIEVED and self.desk.others_pass(document)):
+            self.flows.refused_alone(document, whole_refusal(answer), not_found=True)
         else:
-            self.flows.refused_alone(document, whole_refusal(answer), not_found=not_found)
+            self._again(document, self.desk.after_404(document.attempt - 1))
+
+    def _again(self, document: Document, wait: float) -> None:
+        document.attempt += 1
+        document.chained = True
+        self.desk.later(document, wait)
 
     # -- ways out -----------------------------------------------------------------------------------------------
 

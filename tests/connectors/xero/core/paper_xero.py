@@ -20,13 +20,16 @@ HEADERS = {"x-minlimit-remaining": "59", "x-daylimit-remaining": "4000"}
 
 @dataclass
 class PaperXero:
-    """Books of one organisation. `lock_tax` fails invoices whose account code is in `bad_accounts`."""
+    """Books of one organisation. Invoices on `bad_accounts` are refused, on `dropped_accounts` saved without account and
+    with a warning; documents of `mumbled` numbers and references are done, with this error beside their id."""
 
     contacts: dict[str, dict[str, Any]] = field(default_factory=dict)  # by id
     invoices: dict[str, dict[str, Any]] = field(default_factory=dict)  # by id
     payments: list[dict[str, Any]] = field(default_factory=list)
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
     bad_accounts: set[str] = field(default_factory=set)
+    dropped_accounts: set[str] = field(default_factory=set)
+    mumbled: dict[str, str] = field(default_factory=dict)
     keys: dict[str, tuple[float, str, Answer]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     executed: int = 0
@@ -101,8 +104,12 @@ class PaperXero:
             ),
             None,
         )
+        if found is not None and found["ContactStatus"] == "ARCHIVED":
+            text = "The specified contact details matched an archived contact. Archived contacts cannot be edited."
+            return _bad({**row, "ContactID": ZERO}, text, "HasValidationErrors")
         name = row.get("Name")
-        if name and any(c["Name"].casefold() == name.casefold() and c is not found for c in self.contacts.values()):
+        active = [c for c in self.contacts.values() if c["ContactStatus"] == "ACTIVE" and c is not found]
+        if name and any(c["Name"].casefold() == name.casefold() for c in active):
             text = f"The contact name {name} is already assigned to another contact. The contact name must be unique."
             return _bad({**row, "ContactID": ZERO}, text, "HasValidationErrors")
         if found is None:
@@ -119,7 +126,15 @@ class PaperXero:
         return dict(found)
 
     def _invoice(self, row: dict[str, Any]) -> dict[str, Any]:
-        if any(i["InvoiceNumber"] == row["InvoiceNumber"] for i in self.invoices.values()):
+        if self.contacts[row["Contact"]["ContactID"]]["ContactStatus"] == "ARCHIVED":
+            text = (
+                "The contact with the specified contact details has been archived. The contact must be un-archived "
+                "before creating new invoices or credit notes"
+            )
+            contact = {**row["Contact"], "HasValidationErrors": True, "ValidationErrors": [{"Message": text}]}
+            return {**row, "InvoiceID": ZERO, "HasErrors": True, "StatusAttributeString": "ERROR", "Contact": contact}
+        taken = [i for i in self.invoices.values() if i["InvoiceNumber"] == row["InvoiceNumber"]]
+        if any(i["Type"] == "ACCREC" for i in taken):
             return _bad({**row, "InvoiceID": ZERO}, "Invoice # must be unique.", "HasErrors")
         code = row["LineItems"][0]["AccountCode"]
         if code in self.bad_accounts:
@@ -130,6 +145,13 @@ class PaperXero:
         tax = (total - total / Decimal("1.2")).quantize(Decimal("0.01"))
         made = {**row, "InvoiceID": self._id("i"), "Total": total.quantize(Decimal("0.01")), "TotalTax": tax}
         self.invoices[made["InvoiceID"]] = made
+        if code in self.dropped_accounts:
+            text = f"Account code '{code}' has been removed as it does not match a recognised account."
+            made["LineItems"] = [{**line, "AccountCode": None} for line in row["LineItems"]]
+            shown = [{**line, "Warnings": [{"Message": text}]} for line in made["LineItems"]]
+            return {**self.show(made), "LineItems": shown, "StatusAttributeString": "WARNING", "HasErrors": False}
+        if row["InvoiceNumber"] in self.mumbled:
+            return _bad(self.show(made), self.mumbled[row["InvoiceNumber"]], "HasErrors")
         return {**self.show(made), "StatusAttributeString": "OK", "HasErrors": False}
 
     def show(self, invoice: dict[str, Any]) -> dict[str, Any]:
@@ -152,6 +174,8 @@ class PaperXero:
         made = {**row, "PaymentID": self._id("p"), "Amount": amount, "Status": "AUTHORISED"}
         self.payments.append(made)
         shown = {k: v for k, v in self.show(invoice).items() if k != "Payments"}
+        if row["Reference"] in self.mumbled:
+            return _bad({**made, "Invoice": shown}, self.mumbled[row["Reference"]], "HasValidationErrors")
         return {**made, "Invoice": shown, "HasValidationErrors": False}
 
     def _id(self, kind: str) -> str:
