@@ -20,7 +20,7 @@ HEADERS = {"x-minlimit-remaining": "59", "x-daylimit-remaining": "4000"}
 
 @dataclass
 class PaperXero:
-    """Books of one organisation. Invoices on `bad_accounts` are refused, on `dropped_accounts` saved without account and
+    """Books of one organisation. Invoices on `bad_accounts` are refused, on `dropped_accounts` saved without it and
     with a warning; documents of `mumbled` numbers and references are done, with this error beside their id."""
 
     contacts: dict[str, dict[str, Any]] = field(default_factory=dict)  # by id
