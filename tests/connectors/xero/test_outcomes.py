@@ -23,9 +23,9 @@ MESSAGES = [
     ("The Contact must contain at least 1 of the following elements to identify the contact: Name, ContactID, "
      "ContactNumber", Remedy.REFUSE, "bug"),
     ("The contact with the specified contact details has been archived. The contact must be un-archived before "
-     "creating new invoices or credit notes", Remedy.REFUSE, "validation"),
+     "creating new invoices or credit notes", Remedy.CONTACT, "validation"),
     ("The specified contact details matched an archived contact. Archived contacts cannot currently be edited via the "
-     "API.", Remedy.REFUSE, "validation"),
+     "API.", Remedy.CONTACT, "validation"),
     ("The document date cannot be before the end of year lock date, currently set at 31 March 2026", Remedy.REFUSE,
      "locked_period"),
     ("The document date cannot be before the period lock date, currently set at 31 March 2026", Remedy.REFUSE,

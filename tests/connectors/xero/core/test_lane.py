@@ -192,7 +192,7 @@ def test_an_equal_invoice_under_our_number_is_adopted() -> None:
         ({"Contact": {"ContactID": "other"}}, "contact"),
         ({"CurrencyCode": "EUR"}, "currency"),
         ({"Reference": "77"}, "reference"),
-        ({"Status": "VOIDED"}, "status"),
+        ({"Status": "VOIDED"}, "VOIDED"),
         (
             {"LineItems": [{"Description": "Boots", "AccountCode": "260", "Quantity": 1, "UnitAmount": 120}]},
             "AccountCode",
