@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test lint test-registry bench chaos mutants clean
+.PHONY: run test lint test-registry bench simulate chaos mutants clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run ## the demo: embedded Kafka, both sandboxes, all processes. ARGS="--once --orders 300"
@@ -30,6 +30,10 @@ lock: ## pins every dependency anew
 
 chaos: $(VENV)/.dev ## kills every part of a running k2x and counts every order. ARGS=--short, ARGS="--orders 3000 --seed 7"
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+SEEDS ?= 300
+simulate: $(VENV)/.dev ## the real sink in seeded worlds of faults. SEEDS=20000, ARGS="--first 5000"
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
 
 mutants: $(VENV)/.dev ## sabotages the sink in every named way: a named test must fail for each
 	$(BIN)/python -m tests.mutants $(ARGS)
