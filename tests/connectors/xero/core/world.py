@@ -142,6 +142,8 @@ class World:
                 return self
             if until is None and self.quiet():
                 return self
+        if until is not None:
+            self.mono = end  # nothing more happens before it
         if until is None and not self.quiet():
             raise AssertionError(f"seed {self.seed}: not finished after {seconds} s: {self.describe()}")
         return self
