@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from confluent_kafka import KafkaError, KafkaException
 
-from k2x.cli import _said, main
+from k2x.cli import main, said
 from k2x.demo.world import drop
 from k2x.embedded.datadir import DataDir
 from k2x.embedded.errors import AlreadyRunning
@@ -85,6 +85,6 @@ def test_an_empty_file_points_to_init(shop: Path) -> None:
 
 def test_errors_from_below_are_said_and_bugs_keep_their_trace() -> None:
     away = KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
-    assert "Check the kafka section" in (_said(away) or "")
-    assert "Another program listens there" in (_said(OSError(98, "address already in use")) or "")
-    assert _said(KeyError("a bug")) is None
+    assert "Check the kafka section" in (said(away) or "")
+    assert "Another program listens there" in (said(OSError(98, "address already in use")) or "")
+    assert said(KeyError("a bug")) is None

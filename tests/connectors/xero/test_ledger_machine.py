@@ -290,7 +290,7 @@ class LedgerMachine(RuleBasedStateMachine):
         due = [(at, key) for at, key in waiting if at <= T0]
         seen: list[tuple[Any, str]] = []
         while page := self.store.waiting(T0, seen[-1] if seen else None, 2):
-            seen += [(e["retry_at"] or e["updated_at"], e["key"]) for e in page]
+            seen += page
             assert len(page) <= 2
         assert seen == due
         assert all(early < late for early, late in pairwise(seen))
