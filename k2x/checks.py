@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
-
+from connectors.kentico.look import Sight, look
+from connectors.kentico.rest import KenticoRest
+from connectors.kentico.settings import InstanceSettings
 from connectors.xero.connect import organisation_status
 from connectors.xero.errors import XeroError
 from connectors.xero.reference import calls as reference_calls
@@ -40,11 +43,23 @@ def offline(path: Path, settings: Settings, env: Mapping[str, str] = os.environ)
     """Configuration, secrets and rules, without touching the network."""
     yield Finding("ok", str(path), f"{len(settings.organisations)} organisation(s), {len(settings.stores)} store(s)")
     yield from _secrets(settings, env)
+    yield from _ways_in(settings)
     for org in settings.organisations:
         yield from _rules(settings, org)
     without = [i for i in settings.instances if not any(s.startswith(f"{i}/") for s in settings.stores)]
     for instance in without:
         yield Finding("warning", f"instances.{instance}", "no store uses it: its orders would be dead-lettered")
+
+
+def _ways_in(settings: Settings) -> Iterator[Finding]:
+    """How each instance's changes reach k2x."""
+    for name, instance in settings.instances.items():
+        if instance.poll is None and not (instance.webhook_secret_envs or instance.hint_token_env):
+            yield Finding(
+                "warning",
+                f"instances.{name}",
+                "nothing brings its orders: give it `poll` (needs rest), webhook_secret_envs, or hint_token_env",
+            )
 
 
 def live(settings: Settings, bootstrap: str | None) -> Iterator[Finding]:
@@ -93,6 +108,9 @@ def secret_names(settings: Settings) -> list[tuple[str, str]]:
         found.append((f"{where}.hint_token_env", instance.hint_token_env))
         if instance.rest is not None:
             found.append((f"{where}.rest.password_env", instance.rest.password_env))
+            found += [(f"{where}.rest.header_envs.{n}", v) for n, v in instance.rest.header_envs.items()]
+            if instance.rest.oauth2 is not None:
+                found.append((f"{where}.rest.oauth2.client_secret_env", instance.rest.oauth2.client_secret_env))
     return [(where, name) for where, name in found if name]
 
 
@@ -131,23 +149,20 @@ def _kentico(settings: Settings, name: str) -> Iterator[Finding]:
             "warning", f"instances.{name}.rest", "no REST: hints cannot be followed, only whole orders come in"
         )
         return
-    password = secret(instance.rest.password_env, os.environ, f"instances.{name}.rest").get_secret_value()
-    url = f"{instance.rest.url.rstrip('/')}/ecommerce.order?format=json&topn=1&columns=OrderID"
+    told = next(one for one in wiring.instances(settings) if one.name == name)
+    for sight in asyncio.run(_looked(told)):
+        yield Finding(sight.level, f"instances.{name}.rest", sight.text)
+
+
+async def _looked(instance: InstanceSettings) -> list[Sight]:
+    if instance.rest is None:
+        return []
+    # A person waits: one attempt, and not the half minute that a process has.
+    rest = KenticoRest(instance.name, instance.rest.model_copy(update={"attempts": 1, "timeout_s": 20.0}))
     try:
-        answer = httpx.get(url, auth=(instance.rest.user, password), timeout=20.0)
-    except httpx.HTTPError as error:
-        yield Finding("error", f"instances.{name}.rest.url", f"{instance.rest.url}: {error}. Is the address right?")
-        return
-    remedy = _REST_REMEDIES.get(answer.status_code, "" if answer.is_success else "check Kentico's event log")
-    level = "ok" if answer.is_success else "error"
-    yield Finding(level, f"instances.{name}.rest", f"answered {answer.status_code}" + (f": {remedy}" if remedy else ""))
-
-
-_REST_REMEDIES = {
-    401: "user or password is wrong (rest.user, rest.password_env)",
-    403: "the REST service is off, or the user may not read ecommerce.order (Settings → Integration → REST)",
-    404: "the address is not the administration application's /rest",
-}
+        return await look(rest, instance, lambda: datetime.now(UTC))
+    finally:
+        await rest.close()
 
 
 def _xero(settings: Settings, access: XeroAccess, org: str) -> Iterator[Finding]:

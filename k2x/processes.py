@@ -22,7 +22,7 @@ from schemas.delivery import Deliverer
 
 log = structlog.get_logger()
 
-NAMES = ("receiver", "reader", "streams", "sink", "writeback")
+NAMES = ("receiver", "reader", "poller", "streams", "sink", "writeback")
 
 
 def run(name: str, settings: Settings, bootstrap: str, worker: str) -> None:
@@ -50,6 +50,17 @@ def _reader(settings: Settings, bootstrap: str, worker: str) -> None:
     kafka = librdkafka(settings, bootstrap)
     deliverer = Deliverer(kafka)
     _until_stopped(lambda stop: run_reader(process, kafka, codec(settings), deliverer, stop, _utc_now))
+    deliverer.close()
+
+
+def _poller(settings: Settings, bootstrap: str, worker: str) -> None:
+    from connectors.kentico.poller import run_poller
+
+    process = wiring.poller(settings)
+    _serve_metrics(settings, "poller")
+    kafka = librdkafka(settings, bootstrap)
+    deliverer = Deliverer(kafka)
+    _until_stopped(lambda stop: run_poller(process, kafka, codec(settings), deliverer, stop, _utc_now))
     deliverer.close()
 
 
@@ -132,6 +143,7 @@ def _utc_now() -> datetime:
 _RUNNERS: dict[str, Callable[[Settings, str, str], None]] = {
     "receiver": _receiver,
     "reader": _reader,
+    "poller": _poller,
     "streams": _streams,
     "sink": _sink,
     "writeback": _writeback,

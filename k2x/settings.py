@@ -152,10 +152,51 @@ class Organisation(_Part):
         return self
 
 
+class OAuth2(_Part):
+    """Client credentials."""
+
+    token_url: str
+    client_id: str
+    client_secret_env: str
+    scope: str | None = None
+
+
 class Rest(_Part):
+    """Kentico 13's REST service; the last three keep k2x polite, for each process by itself."""
+
     url: str
-    user: str
-    password_env: str
+    user: str | None = None
+    password_env: str | None = None
+    header_envs: dict[str, str] = Field(
+        default_factory=dict, description="header: variable with its value, as an API gateway before Kentico wants it"
+    )
+    oauth2: OAuth2 | None = Field(None, description="instead of user: a gateway that takes bearer tokens")
+    timeout_s: float = Field(30.0, gt=0, description="of one request")
+    connections: int = Field(4, ge=1, le=32, description="requests at the same time")
+    requests_per_second: float | None = Field(
+        None, gt=0, description="empty: 10 for polling and backfill, no limit for following hints"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Rest:
+        if (self.user is None) != (self.password_env is None):
+            raise ValueError("user and password_env go together")
+        if self.user is not None and self.oauth2 is not None:
+            raise ValueError("user and oauth2 both want the Authorization header: leave one out")
+        if self.user is None and self.oauth2 is None and not self.header_envs:
+            raise ValueError("give it user and password_env, or oauth2, or header_envs")
+        return self
+
+
+class Poll(_Part):
+    """How an instance is looked through by `k2x run poller`; without this part it is not."""
+
+    every_s: float = Field(30.0, ge=0.05)
+    overlap_s: float = Field(
+        300.0, ge=0, description="rows met again: more than a checkout takes, or web servers' clocks differ"
+    )
+    sweep_s: float = Field(3600.0, ge=1, description="how often deleted and missed orders are looked for")
+    most_deletions: int = Field(20, ge=0, description="of one sweep; more are not believed")
 
 
 class Instance(_Part):
@@ -164,10 +205,17 @@ class Instance(_Part):
     dialect: Literal["k13", "xbyk"] = "k13"
     time_zone: Zone
     rest: Rest | None = None
+    poll: Poll | None = None
     webhook_secret_envs: list[str] = Field(default_factory=list, max_length=2)
     hint_token_env: str | None = None
     tax_address: Literal["billing", "shipping"] = "billing"
     write_back_columns: list[str] = Field(default_factory=list, description="custom COM_Order columns k2x may write")
+
+    @model_validator(mode="after")
+    def _pollable(self) -> Instance:
+        if self.poll is not None and self.rest is None:
+            raise ValueError("poll needs rest: polling reads Kentico's REST service")
+        return self
 
 
 class Store(_Part):
@@ -181,7 +229,14 @@ class Ports(_Part):
     host: str = "127.0.0.1"
     receiver: Port = 8080
     metrics: dict[str, Port] = Field(
-        default_factory=lambda: {"receiver": 9401, "reader": 9402, "streams": 9403, "sink": 9404, "writeback": 9405}
+        default_factory=lambda: {
+            "receiver": 9401,
+            "reader": 9402,
+            "streams": 9403,
+            "sink": 9404,
+            "writeback": 9405,
+            "poller": 9406,
+        }
     )
 
 

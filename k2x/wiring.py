@@ -9,6 +9,9 @@ from zoneinfo import ZoneInfo
 
 from connectors.kentico.settings import (
     InstanceSettings,
+    OAuth2Settings,
+    PollerSettings,
+    PollSettings,
     ReaderSettings,
     ReceiverSettings,
     RestSettings,
@@ -38,6 +41,23 @@ def reader(settings: Settings, env: Mapping[str, str] = os.environ) -> ReaderSet
         debounce_s=settings.debounce_s,
         session_timeout_s=settings.kafka.session_timeout_s,
     )
+
+
+def poller(settings: Settings, env: Mapping[str, str] = os.environ) -> PollerSettings:
+    return PollerSettings(
+        instances=instances(settings, env, _POLITE), session_timeout_s=settings.kafka.session_timeout_s
+    )
+
+
+def backfill(
+    settings: Settings, instance: str, rate: float | None, env: Mapping[str, str] = os.environ
+) -> InstanceSettings:
+    """The instance as a backfill reads it, at `rate` requests a second: None as configured, 0 without limit."""
+    found = next(one for one in instances(settings, env, _POLITE) if one.name == instance)
+    if rate is None or found.rest is None:
+        return found
+    rest = found.rest.model_copy(update={"requests_per_second": rate or None})
+    return found.model_copy(update={"rest": rest})
 
 
 def writeback(settings: Settings, enabled: bool, env: Mapping[str, str] = os.environ) -> WritebackSettings:
@@ -125,17 +145,46 @@ def xero_books(
     return open_books
 
 
-def instances(settings: Settings, env: Mapping[str, str] = os.environ) -> tuple[InstanceSettings, ...]:
-    """Every Kentico installation with its secrets. SecretMissing names the variable and the key that asks for it."""
-    return tuple(_instance(settings, name, instance, env) for name, instance in settings.instances.items())
+def instances(
+    settings: Settings, env: Mapping[str, str] = os.environ, requests_per_second: float | None = None
+) -> tuple[InstanceSettings, ...]:
+    """Every Kentico installation with its secrets. SecretMissing names the variable and the key that asks for it.
+
+    `requests_per_second` holds where the configuration says nothing.
+    """
+    return tuple(
+        _instance(settings, name, instance, env, requests_per_second) for name, instance in settings.instances.items()
+    )
 
 
-def _instance(settings: Settings, name: str, instance: Instance, env: Mapping[str, str]) -> InstanceSettings:
+# A person who clicks through the administration asks for about as much.
+_POLITE = 10.0
+
+
+def _instance(
+    settings: Settings, name: str, instance: Instance, env: Mapping[str, str], requests_per_second: float | None
+) -> InstanceSettings:
     where = f"instances.{name}"
     rest = None
     if instance.rest is not None:
-        password = secret(instance.rest.password_env, env, f"{where}.rest.password_env")
-        rest = RestSettings(url=instance.rest.url, user=instance.rest.user, password=password)
+        given, oauth2 = instance.rest, instance.rest.oauth2
+        rest = RestSettings(
+            url=given.url,
+            user=given.user,
+            password=secret(given.password_env, env, f"{where}.rest.password_env") if given.password_env else None,
+            headers={name: secret(v, env, f"{where}.rest.header_envs.{name}") for name, v in given.header_envs.items()},
+            oauth2=OAuth2Settings(
+                token_url=oauth2.token_url,
+                client_id=oauth2.client_id,
+                client_secret=secret(oauth2.client_secret_env, env, f"{where}.rest.oauth2.client_secret_env"),
+                scope=oauth2.scope,
+            )
+            if oauth2
+            else None,
+            timeout_s=instance.rest.timeout_s,
+            connections=instance.rest.connections,
+            requests_per_second=instance.rest.requests_per_second or requests_per_second,
+        )
     token = secret(instance.hint_token_env, env, f"{where}.hint_token_env") if instance.hint_token_env else None
     return InstanceSettings(
         name=name,
@@ -144,6 +193,7 @@ def _instance(settings: Settings, name: str, instance: Instance, env: Mapping[st
         secrets=tuple(secret(v, env, f"{where}.webhook_secret_envs") for v in instance.webhook_secret_envs),
         hint_token=token,
         rest=rest,
+        poll=PollSettings(**instance.poll.model_dump()) if instance.poll else None,
         prices_include_tax={
             store.partition("/")[2]: found.prices_include_tax
             for store, found in settings.stores.items()

@@ -13,7 +13,15 @@ from typing import Any
 
 from schemas.ids import NAMES, current
 
-_PRIMITIVE = {"string": "str", "bytes": "bytes", "int": "int", "long": "int", "boolean": "bool", "null": "None"}
+_PRIMITIVE = {
+    "string": "str",
+    "bytes": "bytes",
+    "int": "int",
+    "long": "int",
+    "double": "float",
+    "boolean": "bool",
+    "null": "None",
+}
 _LOGICAL = {"decimal": "Decimal", "timestamp-micros": "datetime"}
 
 

@@ -27,6 +27,7 @@ NAMES = (
     "writeback",
     "token",
     "replay",
+    "cursor",
 )
 
 

@@ -29,6 +29,7 @@ RESULTS = "xero.results.v1"
 REFERENCE = "xero.reference.v1"
 RULES = "k2x.rules.v1"
 TOKENS = "k2x.tokens.v1"
+CURSORS = "k2x.cursors.v1"
 
 DEAD_LETTER_SUFFIX = "-dlt"
 ORG_SLUG = re.compile(r"^[a-z0-9-]+$")
@@ -92,6 +93,7 @@ def all_topics(orgs: Iterable[str]) -> list[Topic]:
         Topic(RULES, "rules", one_partition=True, config=dict(_COMPACTED)),
         Topic(TOKENS, "token", one_partition=True, config=dict(_COMPACTED)),
         Topic(REPLAYS, "replay", one_partition=True, config=dict(_COMPACTED)),
+        Topic(CURSORS, "cursor", one_partition=True, config=dict(_COMPACTED)),
     ]
     # A copy is unfinished work until streams has confirmed it, so it never expires either; the replay itself deletes
     # what is confirmed, and the topics stay small (k2x/replay/backlog.py).

@@ -488,3 +488,58 @@ class Replay(TypedDict):
     started_at: datetime
     started_by: str
     finished_at: datetime | None
+
+
+class Scan(TypedDict):
+    """A reading of the table that is under way, by rising identity"""
+
+    started: datetime
+    after: int
+    newest: datetime | None
+
+
+class Mark(TypedDict):
+    """One table of Kentico: everything up to `through` is on Kafka"""
+
+    through: datetime
+    scan: Scan | None
+    seen: bytes
+
+
+class Known(TypedDict):
+    """The orders that polling has brought, to notice what is deleted or was missed"""
+
+    floor: int
+    sites: dict[str, bytes]
+
+
+class Backfill(TypedDict):
+    """A history that is being brought in, or was"""
+
+    since: str
+    until: str | None
+    after: int
+    last: int
+    total: int
+    delivered: int
+    refused: int
+    gone: int
+    requests: int
+    seconds: float
+    began_at: datetime
+    finished_at: datetime | None
+
+
+class Cursor(TypedDict):
+    """How far Kentico has been read by polling. Key: instance|poll, instance|known, instance|sku|SKUID,
+    instance|backfill"""
+
+    instance: str
+    at: datetime
+    time_zone: str | None
+    marks: dict[str, Mark]
+    unfinished: dict[str, datetime]
+    known: Known | None
+    fresh: dict[str, list[int]]
+    digest: bytes | None
+    backfill: Backfill | None

@@ -164,6 +164,7 @@ def test_each_secret_goes_only_where_it_is_used(services: dict[str, Any], settin
         "rules": set(),
         "receiver": webhooks,
         "reader": rest,
+        "poller": rest,
         "streams": set(),
         "sink": xero,
         "writeback": rest,

@@ -29,6 +29,12 @@ _REMEMBERED = 50_000
 _Value = TypeVar("_Value")
 
 
+def digest(data: Mapping[str, Any], member: str, ignored: frozenset[str]) -> bytes:
+    """Of joined rows, less some columns of one of them."""
+    row = {name: value for name, value in data[member].items() if name not in ignored}
+    return hashlib.sha256(orjson.dumps({**data, member: row}, default=plain, option=orjson.OPT_SORT_KEYS)).digest()
+
+
 class Recent(Generic[_Value]):
     """The last values by key, bounded."""
 
@@ -74,10 +80,7 @@ class Echoes:
 
     def digest(self, data: Mapping[str, Any]) -> bytes:
         """Of an order's joined rows, less the stamp and the columns we write."""
-        order = {name: value for name, value in data["order"].items() if name not in self._columns}
-        return hashlib.sha256(
-            orjson.dumps({**data, "order": order}, default=plain, option=orjson.OPT_SORT_KEYS)
-        ).digest()
+        return digest(data, "order", self._columns)
 
     def is_known(self, order: Order, digest: bytes) -> bool:
         """Whether the very same version and content was the last one sent on."""

@@ -10,6 +10,8 @@ KenticoError
 │   ├── RestNotFound     terminal   404: the object, the type or the site does not exist
 │   ├── RestRefused      terminal   another 4xx: the request itself is not accepted
 │   └── RestUnreadable   transient  2xx whose body is no JSON of a known frame (a login page, a cut answer)
+├── SweepImplausible     terminal   so many orders are gone that something else must be wrong
+├── CursorUnreadable     terminal   how far polling has come cannot be read: going on could leave a gap
 └── WriteBackRefused     terminal   a write-back names a column that is not configured, or a Kentico column
 """
 
@@ -73,3 +75,11 @@ class RestUnreadable(RestError):
 
 class WriteBackRefused(KenticoError):
     """A write-back that must not be done: its column is not configured for the instance."""
+
+
+class SweepImplausible(KenticoError):
+    """More orders are gone than anybody deletes in an hour."""
+
+
+class CursorUnreadable(KenticoError):
+    """A record of k2x.cursors.v1 is of a newer k2x, or no record of ours."""

@@ -20,9 +20,10 @@ from connectors.kentico.fields import guid, identity, integer, read, text
 from connectors.kentico.settings import InstanceSettings
 from connectors.kentico.times import moment
 from connectors.kentico.xbyk import k13_names
-from schemas.types import Change
+from schemas.types import Change, CustomerChanged, Order, ProductChanged
 
 ORDER, CUSTOMER, SKU = "ecommerce.order", "ecommerce.customer", "ecommerce.sku"
+SCHEMAS: Mapping[str, str] = {ORDER: "order", CUSTOMER: "customer", SKU: "product"}
 
 # eventType → (objectType, the member of `data` that must be there for the event to be whole).
 EVENT_TYPES: Mapping[str, tuple[str, str]] = {
@@ -63,6 +64,13 @@ class Routed:
     downgraded: str | None = None
 
 
+def build(object_type: str, data: Mapping[str, Any], facts: Facts) -> Order | CustomerChanged | ProductChanged:
+    """The whole record of an object; FieldError where a value does not fit."""
+    if object_type == ORDER:
+        return build_order(data, facts)
+    return build_customer(data, facts) if object_type == CUSTOMER else build_product(data, facts)
+
+
 def parse_json(body: bytes) -> Any:
     """The body's JSON. FieldError with the path `body` otherwise."""
     try:
@@ -100,11 +108,7 @@ def route(event: Any, path: str, instance: InstanceSettings, received_at: dateti
     if lacking and instance.rest is not None and data.get("refund") is None:
         return _change(facts, object_type, object_id, object_guid, lacking)
     _same_object(data, whole, object_type, object_id, path)
-    if object_type == ORDER:
-        return Routed("order", build_order(data, facts), object_type, object_id)
-    if object_type == CUSTOMER:
-        return Routed("customer", build_customer(data, facts), object_type, object_id)
-    return Routed("product", build_product(data, facts), object_type, object_id)
+    return Routed(SCHEMAS[object_type], build(object_type, data, facts), object_type, object_id)
 
 
 def hint(row: Any, path: str, instance: InstanceSettings, received_at: datetime) -> Change:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
 from connectors.kentico import metrics
-from connectors.kentico.aggregate import Facts, build_customer, build_order, build_product, deleted_order
-from connectors.kentico.batch import Found, Missing, Read, Torn, read_customers, read_orders, read_skus
+from connectors.kentico.aggregate import Facts, deleted_order
+from connectors.kentico.batch import Found, Missing, Read, Torn
 from connectors.kentico.echo import Echoes
-from connectors.kentico.errors import FieldError, RestError, RestUnavailable, RestUnreadable
-from connectors.kentico.events import CUSTOMER, ORDER
+from connectors.kentico.errors import FieldError, RestError
+from connectors.kentico.events import ORDER, build
 from connectors.kentico.lookups import Lookups
+from connectors.kentico.outbound import Outbound
 from connectors.kentico.pending import Debounce, Hint, Pending
+from connectors.kentico.reading import Reading
 from connectors.kentico.receiver import Delivers
 from connectors.kentico.rest import KenticoRest
 from connectors.kentico.settings import InstanceSettings, ReaderSettings
@@ -30,7 +32,7 @@ from schemas import topics
 from schemas.codec import Codec
 from schemas.delivery import Record
 from schemas.errors import NotDelivered, NotEncodable
-from schemas.letters import ErrorClass, Origin, Reason, letter_headers
+from schemas.letters import Origin, Reason, letter_headers
 from schemas.types import Change, Order
 
 log = structlog.get_logger()
@@ -66,11 +68,10 @@ class Lane:
         self.waiting = Debounce(settings.debounce_s)
         self._instance = instance
         self._settings = settings
-        self._codec = codec
         self._deliver = deliver
         self._clock = clock
-        self._rest = rest
-        self._lookups = lookups
+        self._reading = Reading(rest, lookups, instance)
+        self._outbound = Outbound(instance.name, codec, settings.max_record_bytes)
         self._echoes = Echoes(instance.writeback_columns)
         self._woken = asyncio.Event()
 
@@ -118,7 +119,7 @@ class Lane:
         """Read and deliver a batch. Where that fails all of it waits on, and the problem is returned."""
         try:
             observed_at = self._clock()
-            reads = await self._read(batch)
+            reads = await self._reading.read(batch[0].key[0], [pending.key[1] for pending in batch])
             outcome = _Outcome()
             for pending in batch:
                 self._decide(pending, reads[pending.key[1]], observed_at, outcome)
@@ -152,41 +153,6 @@ class Lane:
             pending.retries += 1
             self.waiting.put_back(pending, _now() + min(delay, max(self._settings.grace_s / 4, 0.01)))
 
-    async def _read(self, batch: list[Pending]) -> dict[int, Read | Exception]:
-        object_type = batch[0].key[0]
-        ids = [pending.key[1] for pending in batch]
-        with metrics.READER_BATCH_SECONDS.labels(self._instance.name).time():
-            before = self._rest.calls - self._lookups.calls
-            reads = await self._read_or_halve(object_type, ids)
-        if object_type == ORDER:
-            requests = self._rest.calls - self._lookups.calls - before
-            metrics.READER_BATCH.labels(self._instance.name).observe(len(ids))
-            metrics.READER_BATCH_REQUESTS.labels(self._instance.name).observe(requests)
-            log.info("reader.batch", instance=self._instance.name, orders=len(ids), requests=requests)
-        return reads
-
-    async def _read_or_halve(self, object_type: str, ids: list[int]) -> dict[int, Read | Exception]:
-        """Each id with what was found; an id that alone spoils the answer, with its error. An outage is raised."""
-        try:
-            return dict(await self._read_once(object_type, ids))
-        except (RestUnreadable, RestUnavailable, KeyError, TypeError, ValueError) as error:
-            spoiled = not isinstance(error, RestUnavailable) or error.status == 500
-            if not spoiled or not await self._rest.probe():
-                raise
-            if len(ids) == 1:
-                return {ids[0]: error}
-            log.warning("reader.halving", instance=self._instance.name, objects=len(ids), problem=str(error))
-            half = len(ids) // 2
-            first = await self._read_or_halve(object_type, ids[:half])
-            return first | await self._read_or_halve(object_type, ids[half:])
-
-    async def _read_once(self, object_type: str, ids: list[int]) -> dict[int, Read]:
-        if object_type == ORDER:
-            return await read_orders(self._rest, self._lookups, self._instance, ids)
-        if object_type == CUSTOMER:
-            return await read_customers(self._rest, self._lookups, ids)
-        return await read_skus(self._rest, self._lookups, ids)
-
     def _decide(self, pending: Pending, read: Read | Exception, observed_at: datetime, outcome: _Outcome) -> None:
         """What becomes of one object: sent, unchanged, given up, or looked for again."""
         gone = isinstance(read, Missing) and pending.deleted
@@ -194,28 +160,24 @@ class Lane:
         if not (gone or settled) and self._in_grace(pending):
             outcome.again.append(pending)
             return
+        object_type, object_id = pending.key
+        site = pending.hint.change["site_name"]
         try:
             if gone:
                 order = deleted_order(pending.hint.change, self._instance, observed_at)
-                outcome.records.append(self._record("order", order, pending))
+                outcome.records.append(self._record(pending, order))
                 outcome.finished.append((pending, "deleted"))
             elif isinstance(read, Found | Torn):
                 self._send(pending, read.data, observed_at, outcome)
             elif isinstance(read, Missing):
-                self._give_up(pending, self._absent(pending), outcome)
+                self._give_up(pending, self._outbound.absent(object_type, object_id, site), outcome)
             else:
-                self._give_up(pending, self._spoiled(pending, read), outcome)
+                self._give_up(pending, self._outbound.spoiled(object_type, object_id, read, site), outcome)
         except (FieldError, NotEncodable) as error:
-            code = "unreadable_field" if isinstance(error, FieldError) else "not_encodable"
-            hint = "mend the value in Kentico and save the order, or redrive this letter after it was mended"
-            self._give_up(pending, self._reason(pending, ErrorClass.VALIDATION, code, str(error), hint, error), outcome)
+            self._give_up(pending, self._outbound.refused(object_id, error, site), outcome)
         except Exception as error:
-            log.exception(
-                "reader.bug", instance=self._instance.name, object_type=pending.key[0], object_id=pending.key[1]
-            )
-            hint = "report it with this letter's stack trace; redrive it after an upgrade"
-            message = f"a fault of k2x: {type(error).__name__}: {error}"
-            self._give_up(pending, self._reason(pending, ErrorClass.BUG, "reader_bug", message, hint, error), outcome)
+            log.exception("reader.bug", instance=self._instance.name, object_type=object_type, object_id=object_id)
+            self._give_up(pending, self._outbound.bug(object_id, error, site), outcome)
 
     def _in_grace(self, pending: Pending) -> bool:
         now = _now()
@@ -235,30 +197,21 @@ class Lane:
             sequence=change["sequence"],
             traceparent=change["traceparent"],
         )
+        value = build(pending.key[0], data, facts)
         if pending.key[0] == ORDER:
-            order = self._echoes.restamped(build_order(data, facts))
+            value = self._echoes.restamped(cast(Order, value))
             digest = self._echoes.digest(data)
-            if self._echoes.is_known(order, digest) and not pending.replay:
+            if self._echoes.is_known(value, digest) and not pending.replay:
                 outcome.finished.append((pending, "unchanged"))
                 return
-            outcome.records.append(self._record("order", order, pending))
-            outcome.sent.append((order, digest))
-        elif pending.key[0] == CUSTOMER:
-            outcome.records.append(self._record("customer", build_customer(data, facts), pending))
+            outcome.records.append(self._record(pending, value))
+            outcome.sent.append((value, digest))
         else:
-            outcome.records.append(self._record("product", build_product(data, facts), pending))
+            outcome.records.append(self._record(pending, value))
         outcome.finished.append((pending, "delivered"))
 
-    def _record(self, schema: str, value: Any, pending: Pending) -> Record:
-        encoded = self._codec.encode(schema, value)
-        if len(encoded) > self._settings.max_record_bytes:
-            raise FieldError(
-                schema, f"is {len(encoded)} bytes as a record; Kafka takes {self._settings.max_record_bytes}"
-            )
-        topic = {"order": topics.ORDERS, "customer": topics.CUSTOMERS, "product": topics.PRODUCTS}[schema]
-        trace = pending.hint.change["traceparent"]
-        headers = [("traceparent", trace.encode())] if trace else []
-        return Record(topic, topics.order_key(self._instance.name, pending.key[1]), encoded, headers)
+    def _record(self, pending: Pending, value: Mapping[str, Any]) -> Record:
+        return self._outbound.record(*pending.key, value, pending.hint.change["traceparent"])
 
     def _give_up(self, pending: Pending, reason: Reason, outcome: _Outcome) -> None:
         """The newest hint becomes the dead letter; the older ones said nothing else."""
@@ -271,32 +224,6 @@ class Lane:
         outcome.records.append(Record(topics.dead_letter(topics.CHANGES), hint.key, hint.value, headers))
         outcome.finished.append((pending, "dead_letter"))
         log.warning("reader.dead_letter", code=reason.code, key=reason.natural_key, problem=reason.message)
-
-    def _absent(self, pending: Pending) -> Reason:
-        object_type, object_id = pending.key
-        message = f"{object_type} {object_id} of instance {self._instance.name} does not exist"
-        hint = "it was deleted, or the hint came from another database; if it exists now, redrive this letter"
-        return self._reason(pending, ErrorClass.VALIDATION, "not_found", message, hint, None)
-
-    def _spoiled(self, pending: Pending, error: BaseException) -> Reason:
-        object_type, object_id = pending.key
-        message = f"{object_type} {object_id} cannot be read, though the REST service answers: {error}"
-        hint = "look for the object in Kentico's administration and its event log, then redrive this letter"
-        return self._reason(pending, ErrorClass.VALIDATION, "unreadable_object", message, hint, error)
-
-    def _reason(
-        self, pending: Pending, of: ErrorClass, code: str, message: str, hint: str, error: BaseException | None
-    ) -> Reason:
-        site = pending.hint.change["site_name"]
-        return Reason(
-            of,
-            code,
-            message,
-            hint,
-            store=None if site is None else f"{self._instance.name}/{site}",
-            natural_key=f"{self._instance.name}|{pending.key[1]}",
-            exception=error,
-        )
 
 
 def _now() -> float:

@@ -48,6 +48,19 @@ READER_LATENCY = Histogram(
 READER_PENDING = Gauge("k2x_reader_pending_objects", "Changed objects waiting to be read", ["instance"])
 READER_OUTAGE = Gauge("k2x_reader_outage", "1 while the instance's REST service cannot be read", ["instance"])
 
+POLLER_OBJECTS = Counter(
+    "k2x_poller_objects",
+    "Objects that polling found changed, by what became of them",
+    ["instance", "object_type", "outcome"],
+)  # outcome: delivered, unchanged, deleted, gone, dead_letter, retried, stock_only
+POLLER_ROWS = Counter("k2x_poller_rows", "Rows that polling looked at", ["instance", "object_type"])
+POLLER_CYCLES = Counter("k2x_poller_cycles", "Looks through all tables", ["instance", "outcome"])  # done, failed
+POLLER_CURRENT = Gauge("k2x_poller_current_timestamp_seconds", "When the last look was complete", ["instance"])
+POLLER_OUTAGE = Gauge("k2x_poller_outage", "1 while the instance cannot be polled", ["instance"])
+POLLER_LEFT_OUT = Gauge(
+    "k2x_poller_left_out", "1 for a table that may not be read, or a sweep that is not believed", ["instance", "what"]
+)
+
 WRITEBACK_OUTCOMES = Counter(
     "k2x_writeback_orders", "Write-backs by what became of them", ["instance", "outcome"]
 )  # outcome: written, equal, off, dead_letter, retried

@@ -17,17 +17,49 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class OAuth2Settings(_Part):
+    """Client credentials at a gateway, or at StoreApi."""
+
+    token_url: str
+    client_id: str
+    client_secret: SecretStr
+    scope: str | None = None
+
+
 class RestSettings(_Part):
-    """Kentico 13's REST service on the administration application: `url` ends in /rest."""
+    """The REST service: `url` ends in /rest. Without `user` nobody logs in by Basic; a gateway may do that for us."""
 
     url: str
-    user: str
-    password: SecretStr
+    user: str | None = None
+    password: SecretStr | None = None
+    headers: dict[str, SecretStr] = Field(default_factory=dict, description="of every request, as a gateway wants them")
+    oauth2: OAuth2Settings | None = None
     timeout_s: float = Field(30.0, gt=0, description="of one attempt, in all")
     attempts: int = Field(4, ge=1, le=20, description="of one request, before it counts as unavailable")
     backoff_s: float = Field(0.5, ge=0, description="before the second attempt; doubles, at most 30 s")
     page: int = Field(1000, ge=10, description="rows of one answer")
     connections: int = Field(4, ge=1, description="at the same time, to one instance")
+    requests_per_second: float | None = Field(None, gt=0, description="of one process; none: no limit")
+
+    @model_validator(mode="after")
+    def _one_authorization(self) -> RestSettings:
+        if (self.user is None) != (self.password is None):
+            raise ValueError("user and password go together")
+        if self.user is not None and self.oauth2 is not None:
+            raise ValueError("user and oauth2 both want the Authorization header: leave one out")
+        if any(name.lower() == "authorization" for name in self.headers) and (self.user or self.oauth2):
+            raise ValueError("headers has Authorization beside user or oauth2: leave one out")
+        return self
+
+
+class PollSettings(_Part):
+    """How an instance is polled; without these it is not."""
+
+    every_s: float = Field(30.0, gt=0)
+    # Covers what is stamped first and committed later, and clocks of several web servers that differ.
+    overlap_s: float = Field(300.0, ge=0, description="rows that are looked at again, by their modification time")
+    sweep_s: float = Field(3600.0, gt=0, description="how often deleted and missed orders are looked for")
+    most_deletions: int = Field(20, ge=0, description="of one sweep; more are not believed")
 
 
 class InstanceSettings(_Part):
@@ -39,6 +71,7 @@ class InstanceSettings(_Part):
     secrets: tuple[SecretStr, ...] = Field((), max_length=2)
     hint_token: SecretStr | None = None
     rest: RestSettings | None = None
+    poll: PollSettings | None = None
     prices_include_tax: dict[str, bool] = Field(default_factory=dict)
     tax_address: Literal["billing", "shipping"] = "billing"
     writeback_columns: frozenset[str] = Field(frozenset(), description="custom order columns k2x may write; none: off")
@@ -125,6 +158,18 @@ class ReaderSettings(_Process):
     outage_pause_s: float = Field(
         1.0, gt=0, description="first pause of an instance that does not answer; doubles to 60 s"
     )
+    lookups_refresh_s: float = Field(300.0, gt=0)
+    max_record_bytes: int = Field(950_000, ge=1024)
+
+
+class PollerSettings(_Process):
+    """The process that looks for changes by itself."""
+
+    group_id: str = "k2x-poller"
+    session_timeout_s: float = Field(10.0, gt=1, description="a dead process is followed by another after so long")
+    batch: int = Field(100, ge=1, le=100)
+    grace_s: float = Field(30.0, ge=0, description="how long a half written order is looked at again")
+    outage_pause_s: float = Field(1.0, gt=0, description="as the reader's")
     lookups_refresh_s: float = Field(300.0, gt=0)
     max_record_bytes: int = Field(950_000, ge=1024)
 

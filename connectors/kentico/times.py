@@ -16,6 +16,8 @@ _MICROSOFT = re.compile(r"/Date\((-?[0-9]{1,15})(?:[+-][0-9]{4})?\)/")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Kentico's clock may run ahead of ours; a time just after our observation still counts as seen.
 _SKEW = timedelta(minutes=5)
+# No zone's clock goes back by more; a change further ahead shows later times than `moment` did.
+_CLOCK_CHANGE = timedelta(hours=3)
 
 
 def moment(value: object, zone: ZoneInfo, observed: datetime) -> datetime:
@@ -31,24 +33,44 @@ def moment(value: object, zone: ZoneInfo, observed: datetime) -> datetime:
             parsed = datetime.fromisoformat(value)
         except ValueError as error:
             raise BadValue(f"{value!r} is no time: {error}") from None
-        return localised(parsed, zone, observed) if parsed.tzinfo is None else _utc(parsed)
+        return localised(parsed, zone, observed) if parsed.tzinfo is None else _seen(_utc(parsed), zone, observed)
     microsoft = _MICROSOFT.fullmatch(value)
     if microsoft:
         try:
-            return _EPOCH + timedelta(milliseconds=int(microsoft[1]))
+            return _seen(_EPOCH + timedelta(milliseconds=int(microsoft[1])), zone, observed)
         except OverflowError:
             raise BadValue(f"{value!r} is no time: out of range") from None
     raise BadValue(f"{value[:40]!r} is no ISO 8601 time (2026-11-02T10:15:30.123, with or without offset)")
 
 
+def _seen(moment: datetime, zone: ZoneInfo, observed: datetime) -> datetime:
+    """A time that a server printed with its offset. .NET takes the hour that comes twice for the second one, as the
+    column does not say which it was; where that lies ahead of the observation it was the first."""
+    if moment <= observed + _SKEW:
+        return moment
+    try:
+        return localised(moment.astimezone(zone).replace(tzinfo=None), zone, observed)
+    except OverflowError:
+        return moment
+
+
 def localised(naive: datetime, zone: ZoneInfo, observed: datetime) -> datetime:
     """UTC of a wall clock time in the zone, seen at `observed`."""
-    early = naive.replace(tzinfo=zone)
+    early = naive.replace(tzinfo=zone, fold=0)
     late = naive.replace(tzinfo=zone, fold=1)
     if early.utcoffset() == late.utcoffset():
         return _utc(early)
     first, second = sorted((_utc(early), _utc(late)))
     return second if second <= observed + _SKEW else first
+
+
+def wall_from(moment: datetime, zone: ZoneInfo) -> str:
+    """The earliest wall clock time that the zone shows at `moment` or at any time after it, for a condition in SQL.
+
+    Clocks go back once a year: rows written after that carry earlier times than rows before it.
+    """
+    offsets = [at.astimezone(zone).utcoffset() or timedelta(0) for at in (moment, moment + _CLOCK_CHANGE)]
+    return (moment.astimezone(UTC).replace(tzinfo=None) + min(offsets)).isoformat(timespec="microseconds")
 
 
 def american(value: str, zone: ZoneInfo, observed: datetime) -> datetime:

@@ -46,6 +46,11 @@ instances:                      # Kentico installations
       url: https://admin.shop.example/rest
       user: k2x
       password_env: KENTICO_MAIN_PASSWORD
+      # requests_per_second: 10 # of each process; and connections: 4, timeout_s: 30
+    poll:                       # look for changes by REST, nothing is installed in Kentico; leave out for webhooks
+      every_s: 30
+      # overlap_s: 300          # rows met again: more than web servers' clocks differ, or a checkout takes
+      # sweep_s: 3600           # how often deleted and missed orders are looked for
     webhook_secret_envs: [KENTICO_MAIN_WEBHOOK_SECRET]   # a second one while you rotate
     hint_token_env: KENTICO_MAIN_HINT_TOKEN              # for unsigned Zapier-type hints
     tax_address: billing        # CMSStoreApplyTaxesBasedOn

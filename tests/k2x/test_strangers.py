@@ -66,9 +66,9 @@ def test_nothing_is_dropped_that_is_no_demo(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("  receiver: 8080", "  receiver: 80800", ":45: ports.receiver: Input should be less than or equal to 65535"),
-        ("main/MyShop:", "main:", ":39: stores.main: write instance/siteName; instances known: main"),
-        ("    organisation: shop-uk", "    organisation: shop-fr", ":39: stores.main/MyShop.organisation: 'shop-fr'"),
+        ("  receiver: 8080", "  receiver: 80800", ":50: ports.receiver: Input should be less than or equal to 65535"),
+        ("main/MyShop:", "main:", ":44: stores.main: write instance/siteName; instances known: main"),
+        ("    organisation: shop-uk", "    organisation: shop-fr", ":44: stores.main/MyShop.organisation: 'shop-fr'"),
     ],
 )
 def test_a_fault_is_named_by_its_own_line(old: str, new: str, said: str, shop: Path) -> None:

@@ -47,7 +47,14 @@ def test_nothing_that_is_unfinished_a_source_or_a_letter_ever_expires(kafka: str
     forever = {"cleanup.policy": "delete", "retention.ms": "-1"}
     assert all(one == forever or one["cleanup.policy"] == "compact" for one in kept)
     compacted = {name for name, config in found.items() if config["cleanup.policy"].value == "compact"}
-    assert compacted == {topics.REFERENCE, topics.RULES, topics.TOKENS, topics.REPLAYS, topics.ledger(org)}
+    assert compacted == {
+        topics.REFERENCE,
+        topics.RULES,
+        topics.TOKENS,
+        topics.REPLAYS,
+        topics.CURSORS,
+        topics.ledger(org),
+    }
     assert {config["retention.bytes"].value for config in found.values()} == {"-1"}
 
 

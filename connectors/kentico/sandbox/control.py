@@ -9,6 +9,8 @@ from typing import Any
 from aiohttp import web
 
 from connectors.kentico.sandbox.errors import BadControl, UnknownObject
+from connectors.kentico.sandbox.gateway import KEY_HEADER, Gateway
+from connectors.kentico.sandbox.history import Past, make
 from connectors.kentico.sandbox.pages import orders_page
 from connectors.kentico.sandbox.render import DateMode
 from connectors.kentico.sandbox.rest import Fault, RestService
@@ -50,12 +52,14 @@ class Control:
             web.get("/_sandbox/trade", self._progress),
             web.post("/_sandbox/trade", self._begin),
             web.delete("/_sandbox/trade", self._end),
+            web.post("/_sandbox/history", self._history),
             web.post("/_sandbox/release", self._release),
             web.post("/_sandbox/target", self._target),
             web.get("/_sandbox/faults", self._faults),
             web.post("/_sandbox/faults", self._add_fault),
             web.delete("/_sandbox/faults", self._clear_faults),
             web.post("/_sandbox/dates", self._dates),
+            web.post("/_sandbox/gateway", self._gateway),
             web.get("/_sandbox/curl/{instance}", self._curl),
         ]
 
@@ -113,6 +117,12 @@ class Control:
         await self.trade.end()
         return web.json_response(self.trade.progress())
 
+    async def _history(self, request: web.Request) -> web.Response:
+        """{"instance", "orders", "since", "until", "seed"}: orders of the past, put in at once; answers when done."""
+        past = Past.read(await _body(request), self.shops)
+        first, last = await make(past, self.shops[past.instance])
+        return web.json_response({"orders": past.orders, "first_order": first, "last_order": last})
+
     async def _release(self, request: web.Request) -> web.Response:
         return web.json_response({"released": self.trade.release()})
 
@@ -146,6 +156,29 @@ class Control:
             raise BadControl(f"instance must be one of {', '.join(self.shops)} and mode one of {', '.join(modes)}")
         self.shops[body["instance"]].date_mode = DateMode(body["mode"])
         return web.json_response({"instance": body["instance"], "mode": body["mode"]})
+
+    async def _gateway(self, request: web.Request) -> web.Response:
+        """{"instance", "kind": "key" | "oauth2" | null, "expires_in"}: what stands before an instance's REST."""
+        body = await _body(request)
+        name = str(body.get("instance"))
+        if name not in self.shops:
+            raise BadControl(f"instance must be one of {', '.join(self.shops)}")
+        gateway = Gateway.read(body, self.shops[name].clock)
+        if gateway is None:
+            self.rest.gateways.pop(name, None)
+            return web.json_response({"instance": name, "kind": None})
+        self.rest.gateways[name] = gateway
+        return web.json_response(
+            {
+                "instance": name,
+                "kind": gateway.kind,
+                "key_header": KEY_HEADER,
+                "key": gateway.key,
+                "token_url": f"/{name}/oauth/token",
+                "client_id": gateway.client_id,
+                "client_secret": gateway.client_secret,
+            }
+        )
 
     async def _curl(self, request: web.Request) -> web.Response:
         shop = self._shop(request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -138,6 +138,16 @@ class Database:
         marks = ", ".join("?" * len(row))
         values = [_store(value) for value in row.values()]
         self._db.execute(f"INSERT INTO {table.table} ({', '.join(row)}) VALUES ({marks})", values)  # noqa: S608 - own names
+
+    def insert_many(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert full rows, which have all columns of the table."""
+        marks = ", ".join("?" * len(table.columns))
+        values = [[_store(row[name]) for name in table.columns] for row in rows]
+        self._db.executemany(f"INSERT INTO {table.table} ({', '.join(table.columns)}) VALUES ({marks})", values)  # noqa: S608
+
+    def reserve(self, type_name: str, following: int) -> None:
+        """Identity values below `following` are used."""
+        self._db.execute("INSERT OR REPLACE INTO shop_ids VALUES (?, ?)", (type_name, following))
 
     def update(self, table: Table, row_id: int, changes: Mapping[str, Any]) -> None:
         """Change some columns of one row."""

@@ -60,7 +60,8 @@ def _json(kind: Kind, value: Any, zone: ZoneInfo, mode: DateMode) -> str:
 def _date(text: str, zone: ZoneInfo, mode: DateMode) -> str:
     if mode is DateMode.ISO:
         return f'"{text}"'
-    local = datetime.fromisoformat(text[:26]).replace(tzinfo=zone)
+    # The column does not say which of two equal hours it was; .NET takes the second (standard time).
+    local = datetime.fromisoformat(text[:26]).replace(tzinfo=zone, fold=1)
     if mode is DateMode.ISO_OFFSET:
         return f'"{text}{local.isoformat()[-6:]}"'
     moment = local.astimezone(UTC)

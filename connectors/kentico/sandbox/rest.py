@@ -8,7 +8,9 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from decimal import Decimal, InvalidOperation
+from email.utils import format_datetime
 from random import Random
 from typing import Any
 
@@ -16,6 +18,7 @@ from aiohttp import web
 
 from connectors.kentico.sandbox import render
 from connectors.kentico.sandbox.errors import BadControl, BadQuery, UnknownObject
+from connectors.kentico.sandbox.gateway import Gateway
 from connectors.kentico.sandbox.rows import scaled, seeded
 from connectors.kentico.sandbox.schema import FORBIDDEN_TYPES, TABLES, Kind, Row, Table
 from connectors.kentico.sandbox.shop import Shop
@@ -51,11 +54,13 @@ class RestService:
         self.shops = shops
         self.faults: list[Fault] = []
         self.requests: dict[str, int] = {}
+        self.gateways: dict[str, Gateway] = {}
         self._dice: Random = seeded("property order")
 
     def routes(self) -> list[web.RouteDef]:
         """One route for every shape of URL; K13 matches without regard to case."""
         return [
+            web.post("/{instance}/oauth/token", self._token),
             web.get("/{instance}/rest", self._service_document),
             web.get("/{instance}/rest/{path:.+}", self._handle),
             web.put("/{instance}/rest/{path:.+}", self._handle),
@@ -78,6 +83,12 @@ class RestService:
         )
         return web.Response(text=text, content_type="application/atomsvc+xml")
 
+    async def _token(self, request: web.Request) -> web.StreamResponse:
+        gateway = self.gateways.get(request.match_info["instance"])
+        if gateway is None or gateway.kind != "oauth2":
+            return _empty(404, "no gateway with tokens here")
+        return await gateway.token(request)
+
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         shop = self.shops.get(request.match_info["instance"])
         if shop is None:
@@ -92,10 +103,19 @@ class RestService:
             response = _empty(400, str(error))
         except UnknownObject as error:
             response = _empty(404, str(error))
+        # Kentico's own clock, as a web server says it: a reader may go by it.
+        response.headers["Date"] = format_datetime(shop.clock().astimezone(UTC), usegmt=True)
         return await self._spoil(request, response, fault)
 
     def _refuse(self, request: web.Request, shop: Shop) -> web.Response | None:
-        """403 without credentials, 401 with wrong ones."""
+        """403 without credentials, 401 with wrong ones; a gateway is asked first, and its tokens stand for Basic."""
+        gateway = self.gateways.get(shop.name)
+        if gateway is not None:
+            reason = gateway.refusal(request.headers)
+            if reason is not None:
+                return _empty(401, reason)
+            if gateway.kind == "oauth2":
+                return None
         kind, _, given = request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "basic":
             return _empty(403, "no credentials")

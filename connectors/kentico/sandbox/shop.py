@@ -79,7 +79,7 @@ class Shop:
         self.date_mode = date_mode
         self.full_joins = full_joins
         self.on_event: Callable[[], None] = lambda: None
-        self._clock = clock
+        self.clock = clock
         self._last = datetime.min.replace(tzinfo=UTC)
 
     @property
@@ -89,7 +89,7 @@ class Shop:
 
     def now(self) -> datetime:
         """The clock, but never the same moment twice: a later change must have a later LastModified."""
-        self._last = max(self._clock(), self._last + timedelta(milliseconds=1))
+        self._last = max(self.clock(), self._last + timedelta(milliseconds=1))
         return self._last
 
     def load(self, order_id: int) -> OrderRows:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from connectors.kentico.sandbox.server import Sandbox
+from k2x.audit.log import read_to_end
 from schemas import topics
 from schemas.codec import Codec
 from schemas.delivery import Deliverer
 from schemas.ids import CommittedIds
 
-NAMES = ("ORDERS", "CUSTOMERS", "PRODUCTS", "CHANGES", "WRITEBACK")
+NAMES = ("ORDERS", "CUSTOMERS", "PRODUCTS", "CHANGES", "WRITEBACK", "CURSORS")
 
 
 def utc_now() -> datetime:
@@ -71,6 +74,18 @@ class Broker:
     def values(self, topic: str, count: int, timeout: float = 30.0) -> list[dict[str, Any]]:
         return [self.codec.decode(message.value() or b"") for message in self.messages(topic, count, timeout)]
 
+    def everything(self, topic: str) -> list[dict[str, Any]]:
+        """Every record there is now."""
+        return [self.codec.decode(message.value() or b"") for message in read_to_end(self.conf, [topic])]
+
+    def letters(self, topic: str) -> list[dict[str, str]]:
+        """The headers of every dead letter there is now, with its key."""
+        found = read_to_end(self.conf, [topics.dead_letter(topic)])
+        return [
+            {"key": (m.key() or b"").decode()} | {name: (value or b"").decode() for name, value in m.headers() or []}
+            for m in found
+        ]
+
     def committed(self, group: str, topic: str, partitions: int = 2) -> int:
         """Records the group has committed."""
         from confluent_kafka import TopicPartition
@@ -84,12 +99,22 @@ class Broker:
 
 
 @pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    shop = Sandbox(tmp_path / "shop", extra_instances=["seed2021"])
+    await shop.start()
+    yield shop
+    await shop.stop()
+
+
+@pytest.fixture
 def broker(kafka: str, topic_prefix: str, codec: Codec, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
     wanted = []
     for name in NAMES:
         topic = f"{topic_prefix}-{getattr(topics, name)}"
         monkeypatch.setattr(topics, name, topic)
-        wanted += [NewTopic(topic, 2, 1), NewTopic(topics.dead_letter(topic), 1, 1)]
+        compacted = {"cleanup.policy": "compact"} if name == "CURSORS" else {}
+        wanted += [NewTopic(topic, 1 if compacted else 2, 1, config=compacted)]
+        wanted += [NewTopic(topics.dead_letter(topic), 1, 1)]
     admin = AdminClient({"bootstrap.servers": kafka})
     for future in admin.create_topics(wanted).values():
         future.result(20)

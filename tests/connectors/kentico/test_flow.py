@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from prometheus_client import REGISTRY
-from pydantic import SecretStr
 
 from connectors.kentico.reader import run_reader
 from connectors.kentico.receiver import Receiver, run_receiver
@@ -24,40 +21,15 @@ from connectors.kentico.settings import (
     InstanceSettings,
     ReaderSettings,
     ReceiverSettings,
-    RestSettings,
     WritebackSettings,
 )
 from connectors.kentico.writeback import run_writeback
 from schemas import topics
 from tests.connectors.kentico.conftest import Broker, utc_now
+from tests.connectors.kentico.rig import counted, instance, running, until, values
 from tests.connectors.kentico.samples import SHOP, body, event, signed
 
 pytestmark = pytest.mark.kafka
-
-COLUMNS = frozenset({"OrderXeroInvoiceID", "OrderXeroStatus"})
-
-
-@pytest.fixture
-async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
-    shop = Sandbox(tmp_path / "shop", extra_instances=["seed2021"])
-    await shop.start()
-    yield shop
-    await shop.stop()
-
-
-def instance(sandbox: Sandbox, name: str, **changes: Any) -> InstanceSettings:
-    shop = sandbox.shops[name]
-    rest = RestSettings(
-        url=f"{sandbox.base_url}/{name}/rest",
-        user=shop.credentials.user,
-        password=SecretStr(shop.credentials.password),
-        attempts=2,
-        backoff_s=0.01,
-        timeout_s=10,
-    )
-    return InstanceSettings(
-        name=name, time_zone=shop.catalogue.zone.key, rest=rest, writeback_columns=COLUMNS, **changes
-    )
 
 
 def settings(broker: Broker, *instances: InstanceSettings, **changes: Any) -> ReaderSettings:
@@ -82,40 +54,12 @@ def change(name: str, object_id: int, **more: Any) -> tuple[str, dict[str, Any]]
     return f"{name}|{value['object_type']}|{object_id}", value
 
 
-@contextlib.asynccontextmanager
-async def running(start: Callable[[asyncio.Event], Any]) -> AsyncIterator[None]:
-    """A process of ours while the block runs; its failure is the test's."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(start(stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await asyncio.wait_for(task, 20)
-
-
 def reader(broker: Broker, chosen: ReaderSettings) -> Callable[[asyncio.Event], Any]:
     return lambda stop: run_reader(chosen, broker.conf, broker.codec, broker.deliverer(), stop, utc_now)
 
 
-async def values(broker: Broker, topic: str, count: int, within: float = 30.0) -> list[dict[str, Any]]:
-    return await asyncio.to_thread(broker.values, topic, count, within)
-
-
-def counted(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, labels) or 0.0
-
-
 def outcomes(outcome: str) -> float:
     return counted("k2x_reader_objects_total", instance="emea", object_type="ecommerce.order", outcome=outcome)
-
-
-async def until(reached: Callable[[], bool], within: float = 20.0) -> None:
-    """Look again and again, as no event of the process says it."""
-    deadline = asyncio.get_running_loop().time() + within
-    while not reached():
-        assert asyncio.get_running_loop().time() < deadline, "not reached in time"
-        await asyncio.sleep(0.02)
 
 
 async def test_signed_order_is_on_kafka_when_it_is_answered(broker: Broker) -> None:

@@ -72,6 +72,14 @@ def test_ambiguous_hour_is_resolved_by_the_observation(observed: str, expected: 
     assert moment("2026-10-25T01:30:00", LONDON, at(observed)) == at(expected)
 
 
+@pytest.mark.parametrize("printed", ["2026-10-25T01:30:00+00:00", "/Date(1792891800000)/"])
+def test_a_server_that_prints_the_second_of_two_equal_hours_is_corrected_where_that_lies_ahead(printed: str) -> None:
+    """.NET reads the column's ambiguous hour as standard time, and prints an offset that says so."""
+    assert moment(printed, LONDON, at("2026-10-25T00:31:00")) == at("2026-10-25T00:30:00")
+    assert moment(printed, LONDON, at("2026-10-25T01:31:00")) == at("2026-10-25T01:30:00")
+    assert moment("2027-01-25T01:30:00+00:00", LONDON, LATER) == at("2027-01-25T01:30:00")
+
+
 def test_hour_that_does_not_exist_is_still_a_time() -> None:
     assert moment("2026-03-29T01:30:00", LONDON, LATER) == at("2026-03-29T01:30:00")
 

@@ -1,0 +1,77 @@
+"""Looks at an instance's REST service once, for `k2x check --live`: what may be read, and whether its clock fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from connectors.kentico.errors import RestError
+from connectors.kentico.marks import stamped_at
+from connectors.kentico.rest import KenticoRest, Row
+from connectors.kentico.settings import InstanceSettings
+from connectors.kentico.watched import ORDERS
+
+# The first is asked first, and where it fails the others are not asked.
+_NEEDED = (
+    "ecommerce.order",
+    "ecommerce.orderitem",
+    "ecommerce.orderaddress",
+    "ecommerce.orderstatususer",
+    "ecommerce.customer",
+    "ecommerce.sku",
+    "ecommerce.orderstatus",
+    "ecommerce.currency",
+    "ecommerce.paymentoption",
+    "ecommerce.shippingoption",
+    "cms.site",
+    "cms.country",
+)
+_OPTIONAL = ("ecommerce.taxclass", "ecommerce.taxclasscountry")
+_REMEDIES = {
+    401: "user or password is wrong (rest.user, rest.password_env)",
+    403: "the REST service is off, or the user may not read it (Settings → Integration → REST, Allowed object types)",
+    404: "rest.url is not the administration application's /rest",
+}
+_AHEAD = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """`level`: ok, warning or error."""
+
+    level: str
+    text: str
+
+
+async def look(rest: KenticoRest, instance: InstanceSettings, clock: Callable[[], datetime]) -> list[Sight]:
+    """What there is to say, the worst first."""
+    found: list[Sight] = []
+    for object_type in (*_NEEDED, *_OPTIONAL):
+        try:
+            await rest.top(object_type, 1)
+        except RestError as error:
+            remedy = _REMEDIES.get(error.status or 0)
+            text = f"{object_type} answered {error.status}: {remedy}" if remedy else str(error)
+            if object_type in _OPTIONAL:
+                found.append(Sight("warning", f"{text}; tax rates are taken from the orders' sums instead"))
+            else:
+                found.append(Sight("error", text))
+            if object_type == ORDERS.object_type:
+                return found
+    rows = await rest.top(ORDERS.object_type, 1, columns=ORDERS.columns, orderby=f"{ORDERS.stamp} DESC")
+    found += _clocks(rows, instance, rest.server_time(), clock())
+    return found or [Sight("ok", f"all {len(_NEEDED) + len(_OPTIONAL)} types can be read")]
+
+
+def _clocks(rows: list[Row], instance: InstanceSettings, server: datetime | None, now: datetime) -> list[Sight]:
+    """A stamp that lies ahead of the server's own clock was read in a wrong time zone."""
+    newest = stamped_at(rows[0], ORDERS, instance.zone, now + timedelta(days=1)) if rows else None
+    if newest is None or newest <= (server or now) + _AHEAD:
+        return []
+    ahead = newest - (server or now)
+    text = (
+        f"the newest order was modified {ahead.total_seconds() / 3600:.1f} h in the future: time_zone "
+        f"{instance.time_zone} is not the one of Kentico's web server"
+    )
+    return [Sight("error", text)]
