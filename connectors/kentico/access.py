@@ -23,8 +23,6 @@ _SHORTEST_S = 30.0  # a server that says less would have us ask for a token with
 class ClientCredentials(httpx.Auth):
     """OAuth 2 client credentials: `Authorization: Bearer …`, the token shared by all requests of one client."""
 
-    requires_response_body = True
-
     def __init__(self, settings: OAuth2Settings, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._monotonic = monotonic
@@ -35,7 +33,7 @@ class ClientCredentials(httpx.Auth):
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         async with self._lock:
             if self._monotonic() >= self._until:
-                self._keep((yield self._asking()))
+                await self._keep((yield self._asking()))
             token = self._token
         request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
@@ -43,7 +41,7 @@ class ClientCredentials(httpx.Auth):
             return
         async with self._lock:
             if token == self._token:  # nobody else has renewed it meanwhile
-                self._keep((yield self._asking()))
+                await self._keep((yield self._asking()))
             token = self._token
         request.headers["Authorization"] = f"Bearer {token}"
         yield request
@@ -60,13 +58,13 @@ class ClientCredentials(httpx.Auth):
         form |= {"scope": self._settings.scope} if self._settings.scope else {}
         return httpx.Request("POST", self._settings.token_url, data=form, headers={"Accept": "application/json"})
 
-    def _keep(self, response: httpx.Response) -> None:
+    async def _keep(self, response: httpx.Response) -> None:
         status, where = response.status_code, self._settings.token_url
         if status >= 500 or status == 429:
             raise RestUnavailable(f"{where}: {status} for a token", status)
         if status != 200:
             raise RestDenied(f"{where}: {status} for a token. Check client_id, its secret, and scope", status)
-        found = _object(response.content)
+        found = _object(await response.aread())
         token, seconds = found.get("access_token"), found.get("expires_in", 3600)
         if not isinstance(token, str) or not token or not isinstance(seconds, int | float):
             raise RestDenied(f"{where}: the answer holds no access_token with expires_in in seconds", status)
