@@ -116,7 +116,9 @@ async def test_the_public_order_of_2021_comes_out_to_the_cent(broker: Broker, sa
 
 
 @pytest.mark.parametrize("mode", ["iso", "iso-offset", "msdate"])
-async def test_a_batch_of_orders_takes_six_requests_in_every_date_mode(broker: Broker, sandbox: Sandbox, mode: str) -> None:
+async def test_a_batch_of_orders_takes_six_requests_in_every_date_mode(
+    broker: Broker, sandbox: Sandbox, mode: str
+) -> None:
     from connectors.kentico.sandbox.render import DateMode
 
     shop = sandbox.shops["emea"]
