@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import click
 
 from k2x import wiring
+from k2x.audit.documents import Invoice
 from k2x.clients import codec
 from k2x.commands.options import When, config_option, running_kafka, settings_of
 from k2x.in_words import moment
@@ -24,7 +24,7 @@ from k2x.replay.forecast import Planner, day_calls_left
 from k2x.replay.journal import Journal, Replay
 from k2x.replay.run import Report, Runner
 from k2x.replay.source import ranges_of
-from k2x.replay.words import Looking, Progress, forecast, minutes, outcome
+from k2x.replay.words import Line, Progress, forecast, minutes, outcome
 from k2x.settings import Settings
 
 _FILTERS = (
@@ -59,7 +59,7 @@ def replay() -> None:
 @click.option("--resume", metavar="ID", help="Go on with a replay that was interrupted; it knows its own filters.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many records a second.")
 @click.option("--no-wait", is_flag=True, help="Leave once everything is sent, without waiting until it is finished.")
-@click.option("--by", help="Who does it: kept on record. Default: the name you are logged in by.")
+@click.option("--by", default="k2x replay run", show_default=True, help="Who does it: kept on record.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
 def run(
@@ -67,7 +67,7 @@ def run(
     resume: str | None,
     rate: float | None,
     no_wait: bool,
-    by: str | None,
+    by: str,
     yes: bool,
     as_json: bool,
     **filters: Any,
@@ -88,7 +88,7 @@ def run(
         found = Journal(kafka, values).unfinished(resume)
     else:
         chosen = chosen_by(settings, **filters)
-        found = _begun(chosen, kafka, by or getpass.getuser())
+        found = _begun(chosen, kafka, by)
     click.echo(f"Replay {found.id}: {found.chosen.said()}; {found.records:,} records to look at.", err=True)
     if not yes:
         click.confirm("Send them?", abort=True, err=True)
@@ -122,10 +122,9 @@ def plan(config: Path, look: bool, as_json: bool, **filters: Any) -> None:
     configure(sys.stderr, level="warning")
     settings = settings_of(config)
     kafka, values = running_kafka(settings), codec(settings)
-    progress = Looking()
-    books = wiring.xero_books(settings, kafka, say=progress)
-    pages = (lambda org: books(org).invoices()) if look else None
-    found = Planner(settings, kafka, values, pages, progress).plan(
+    progress = Line()
+    pages = _pages(settings, kafka, progress) if look else None
+    found = Planner(settings, kafka, values, pages, progress.say).plan(
         chosen_by(settings, **filters), lambda org: day_calls_left(settings, org)
     )
     progress.end()
@@ -195,6 +194,12 @@ def chosen_by(
         until=until,
         everything=everything,
     )
+
+
+def _pages(settings: Settings, kafka: dict[str, Any], line: Line) -> Callable[[str], Iterator[list[Invoice]]]:
+    """Xero's invoices, an organisation at a time, within the share of its calls that tools may use."""
+    books = wiring.xero_books(settings, kafka, say=line.say)
+    return lambda org: books(org).invoices()
 
 
 def _begun(chosen: Chosen, kafka: dict[str, Any], by: str) -> Replay:

@@ -11,6 +11,7 @@ from k2x.replay.run import Seen
 from k2x.replay.tally import Tally
 
 _LIVE_S, _LINE_S = 0.2, 5.0  # between lines on a terminal, and elsewhere
+_WIDTH = 180  # characters: a live line that wraps cannot be wiped
 _STILL_S = 60.0  # a lane that works finishes something within a minute
 _WORDS = {
     "posted": "posted",  # in a plan: to be posted
@@ -22,24 +23,22 @@ _WORDS = {
 }
 
 
-class Progress:
-    """One live line on a terminal, else a line now and then; on stderr."""
+class Line:
+    """One live line on a terminal, else a line now and then; on stderr, so that what is printed stays clean."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()
-        self._begun = self._said = time.monotonic()
-        self._first: dict[str, int] = {}
+        self._said = time.monotonic()
 
-    def __call__(self, seen: Sequence[Seen]) -> None:
-        now = time.monotonic()
-        for one in seen:
-            self._first.setdefault(one.org, one.left)
-        if now - self._said < (_LIVE_S if self._live else _LINE_S):
-            return
-        self._said = now
-        line = " | ".join(self._line(one, now - self._begun) for one in seen)
-        sys.stderr.write(f"\r\x1b[2K{line[:180]}" if self._live else line + "\n")
-        sys.stderr.flush()
+    def due(self) -> bool:
+        """Whether it is time for another one."""
+        return time.monotonic() - self._said >= (_LIVE_S if self._live else _LINE_S)
+
+    def say(self, line: str) -> None:
+        if self.due():
+            self._said = time.monotonic()
+            sys.stderr.write(f"\r\x1b[2K{line[:_WIDTH]}" if self._live else line + "\n")
+            sys.stderr.flush()
 
     def end(self) -> None:
         """Leave the live line."""
@@ -47,7 +46,24 @@ class Progress:
             sys.stderr.write("\r\x1b[2K")
             sys.stderr.flush()
 
-    def _line(self, one: Seen, seconds: float) -> str:
+
+class Progress(Line):
+    """How a replay goes: what is sent, outstanding and left of each organisation, and how long it will take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begun = time.monotonic()
+        self._first: dict[str, int] = {}
+
+    def __call__(self, seen: Sequence[Seen]) -> None:
+        for one in seen:
+            self._first.setdefault(one.org, one.left)
+        if self.due():
+            seconds = time.monotonic() - self._begun
+            self.say(" | ".join(self.line(one, seconds) for one in seen))
+
+    def line(self, one: Seen, seconds: float) -> str:
+        """One organisation, `seconds` after the begin."""
         text = f"{one.org}: {one.sent:,} sent, {one.standing.outstanding:,} outstanding, {one.left:,} left"
         looked = self._first.get(one.org, one.left) - one.left
         if one.left and looked > 0 and seconds > _LINE_S:
@@ -61,28 +77,6 @@ class Progress:
                 f" (nothing has moved for {minutes(one.still_s)}: is its lane paused or refused? See the sink's log)"
             )
         return text
-
-
-class Looking:
-    """The same for a plan: how far the sources are read."""
-
-    def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
-        self._said = time.monotonic()
-
-    def __call__(self, line: str) -> None:
-        now = time.monotonic()
-        if now - self._said < (_LIVE_S if self._live else _LINE_S):
-            return
-        self._said = now
-        sys.stderr.write(f"\r\x1b[2K{line}" if self._live else line + "\n")
-        sys.stderr.flush()
-
-    def end(self) -> None:
-        """Leave the live line."""
-        if self._live:
-            sys.stderr.write("\r\x1b[2K")
-            sys.stderr.flush()
 
 
 def outcome(org: str, tally: Tally, *, tense: str = "") -> list[str]:

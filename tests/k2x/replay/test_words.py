@@ -48,7 +48,7 @@ def test_a_plan_says_calls_minutes_and_days() -> None:
 
 def test_progress_says_what_an_organisation_waits_for() -> None:
     standing = Standing(copies=20, commands=180, command_end=1, command_done=1)
-    line = Progress()._line
+    line = Progress().line
     assert line(Seen("uk", 1200, 800, standing, "sending", "", 0.0), 1.0) == "uk: 1,200 sent, 200 outstanding, 800 left"
     waits = line(Seen("uk", 1, 9, standing, "sending", "waiting: the calls of the day are used up", 900.0), 1.0)
     assert waits.endswith("9 left (waiting: the calls of the day are used up)")
