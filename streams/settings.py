@@ -38,7 +38,7 @@ class StreamsSettings:
     within_s: float = 0.05
     delivery_timeout_s: float = 120.0  # rides out a broker's restart (40 s measured) before the worker gives up
     catch_up_timeout_s: float = 120.0
-    commit_interval_s: float = 0.25  # a replay counts a record as outstanding until it is confirmed
+    commit_interval_s: float = 0.5  # a replay counts a record as outstanding until it is confirmed
     rebalance_timeout_s: float = 10.0
     session_timeout_s: float = 10.0
     heartbeat_s: float = 2.0
