@@ -177,16 +177,21 @@ class Hands:
         return True
 
     def _merge(self, org: str, books: Books) -> bool:
-        """A contact is merged into another: its id is unknown from then on, its number is free or gone for ever."""
+        """A contact is merged into another. It stays, archived, and says into whom; or its id is unknown from then on,
+        and its number is free or gone for ever: what Xero does is not known (xero.md §4.1)."""
         found = self._customers(books, "ACTIVE")
         if len(found) < 2:
             return False
         loser, winner = self.random.sample(found, 2)
         self._touch_customer(org, loser, "contact merged")
         edits.archive_contact(books, {"id": loser.id})  # its name is free
-        if self.random.random() < 0.7:
-            books.index_contact(replace(loser, number=None, status="ARCHIVED"))
-        del books.contacts[loser.id]
+        kind = self.random.choice(("stays", "number free", "number gone"))
+        if kind == "stays":
+            loser.fields["MergedToContactID"] = winner.id
+        else:
+            if kind == "number free":
+                books.index_contact(replace(loser, number=None, status="ARCHIVED"))
+            del books.contacts[loser.id]
         for document in [d for d in books.invoices.values() if d.contact_id == loser.id]:
             document.contact_id = winner.id
             books.save_document(document)

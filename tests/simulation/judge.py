@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _MINUTE, _HOUR = 60.0, 3600.0
 FINAL = frozenset({"POSTED", "ADOPTED", "UNCHANGED", "HELD", "REFUSED", "CANCELLED"})
+_REASONED = FINAL - {"POSTED", "ADOPTED"} | {"WAITING"}
 _GONE = ("VOIDED", "DELETED")
 
 
@@ -242,6 +243,8 @@ class Judge:
         self.world.say(org, "{} {}: {} {}", result["outcome"], record.id, result["kind"], result["message"] or "")
         if not main:
             return
+        if result["outcome"] in _REASONED and not result["message"]:
+            self.fail("one end each", f"{record.id} of {org} is {result['outcome']} without a reason")
         words = self.words.setdefault(record.id, [])
         words.append(result["outcome"])
         finals = sum(word in FINAL for word in words)

@@ -107,6 +107,9 @@ class Owner:
                 high=self.log.end,
             )
         )
+        if standing.lost and self.epoch != self.log.epoch:
+            self.lost("a newer owner has been at work since the ledger was read")
+            return
         if standing.lost:
             self.world.judge.fail("the ledger is whole", f"{self.name}: {standing.lost}")
         if standing.certify:

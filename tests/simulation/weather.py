@@ -32,12 +32,6 @@ CALL_FAULTS = {
     "no_id": 1,  # not done, and neither id nor error (xero.md §1.6)
 }
 OUTAGES = ("503", "refused", "request_lost", "403", "401", "500_before", "504_after")
-# Where a process may end or freeze: before and after each action, and at each step of the take-over.
-POINTS = (
-    "fence", "restore", "offset", "before_send", "at_socket", "after_send", "after_answer", "before_commit",
-    "after_commit", "record", "tick",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Outage:
@@ -74,7 +68,7 @@ class Weather:
     call_faults: float = 0.0
     too_late: float = 0.0  # of the calls: Xero commits after the deadline, the residual of DESIGN §3.2
     outages: list[Outage] = field(default_factory=list)
-    point: float = 0.0  # that a process ends or freezes at a point
+    point: float = 0.0  # that a process ends or freezes at a named point: before and after each action and step
     aborts: float = 0.0
     acks_lost: float = 0.0
     crashes: int = 0

@@ -167,9 +167,11 @@ class Workload:
             sent.append(
                 envelope("CANCEL", first["key"], None, org=org, order=str(number), version=random.choice((0, 5)))
             )
+        if random.random() < 0.15:
+            random.shuffle(sent)
         begin = self._when()
         later = weather.spread * random.choice((0.0, 0.05, 0.5))
-        # Mostly in their order, sometimes an older one after a newer one.
+        # Mostly in their order, sometimes an older one after a newer one, or the deletion first.
         times = [begin + later * random.random() * (index > 0) for index in range(len(sent))]
         return list(zip(times, sent, strict=True))
 

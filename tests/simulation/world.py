@@ -24,6 +24,7 @@ from tests.simulation.xero import Request, Xero
 
 _RESTART = (0.5, 30.0)  # seconds until a dead process is started again
 _FREEZE = (0.5, 5.0, 20.0, 60.0, 100.0, 200.0)  # seconds, about: below and above session, lapse and deadline
+_HOW_OFTEN = {"record": 0.1, "tick": 0.1, "fence": 8.0, "restore": 8.0, "offset": 8.0}  # points passed often, or seldom
 _FOREIGN = (1, 60)  # calls in a burst of another tool
 
 
@@ -71,8 +72,8 @@ class World:
 
     def fate(self, point: str) -> str:
         """Whether the process that passes this point ends or freezes here."""
-        rate = self.weather.point
-        if rate <= 0 or self.calm or self.random.random() >= (rate / 20 if point in {"record", "tick"} else rate):
+        rate = self.weather.point * _HOW_OFTEN.get(point, 1.0)
+        if rate <= 0 or self.calm or self.random.random() >= rate:
             return ""
         fate = "crash" if self.random.random() < 0.6 else "freeze"
         self.count(f"fault {fate} {point}")

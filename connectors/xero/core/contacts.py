@@ -311,7 +311,8 @@ class Contacts:
         merged = {_MERGED: contact_id} if written is not None and written.merged else {}
         entry["extra"] = {name: text for name, text in entry["extra"].items() if name != _MERGED} | merged
         self.desk.write(entry)
-        self.desk.result(jobs[0].command, "contact", outcome, key=key, xero_id=contact_id, number=number)
+        why = "Xero has him as he is" if outcome == "UNCHANGED" else None
+        self.desk.result(jobs[0].command, "contact", outcome, key=key, xero_id=contact_id, number=number, message=why)
 
     def _contact(self, job: Job) -> Contact:
         body = job.command["body"]
