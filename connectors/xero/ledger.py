@@ -139,9 +139,10 @@ class LedgerStore:
         )
         return [(_EPOCH + timedelta(microseconds=at), found) for at, found in rows]
 
-    def next_waiting(self) -> datetime | None:
-        """When the next waiting entry is due."""
-        row = self._db.execute("SELECT min(retry_at) FROM ledger WHERE retry_at IS NOT NULL").fetchone()
+    def next_waiting(self, after: datetime = _EPOCH) -> datetime | None:
+        """When the first waiting entry is due, of those that are due later than `after`."""
+        query = "SELECT min(retry_at) FROM ledger WHERE retry_at IS NOT NULL AND retry_at > ?"
+        row = self._db.execute(query, (_micros(after),)).fetchone()
         return _EPOCH + timedelta(microseconds=row[0]) if row and row[0] is not None else None
 
     def entries(self) -> Iterator[LedgerEntry]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -65,7 +64,6 @@ class Owner:
         self._polling = False
         self._sleep = _SLEEP
         self._tick_at: float | None = None
-        self._due: datetime | None = None  # when the first order that waits is due
 
     # -- take-over ----------------------------------------------------------------------------------------------
 
@@ -126,7 +124,6 @@ class Owner:
         self.core = Lane(self.org, self.world.weather.settings, self.store, budget, nonce, decode, self.takeover)
         self.world.say(self.name, "owns the lane from offset {}", offset)
         self.world.judge.taken_over(self.org, offset)
-        self._due = self.store.next_waiting()
         self.handle(Restored(offset))
 
     # -- events -------------------------------------------------------------------------------------------------
@@ -175,10 +172,6 @@ class Owner:
 
     def _sleep_until(self, wake: float) -> None:
         now = self.process.mono()
-        if self._due is not None:
-            left = (self._due - self.process.utc()).total_seconds()
-            if left > 0:
-                wake = min(wake, now + left + 0.001)
         at = max(now, min(wake, now + self._sleep))
         if self._tick_at is None or at < self._tick_at:
             self._tick_at = at
@@ -271,7 +264,6 @@ class Owner:
         if self.closed:
             return
         self.store.apply(work, values, end if values else None)
-        self._due = self.store.next_waiting()
         then()
 
     # -- ends ---------------------------------------------------------------------------------------------------

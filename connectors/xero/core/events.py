@@ -171,8 +171,8 @@ class LedgerView(Protocol):
     def waiting(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[tuple[datetime, str]]:
         """(retry_at, key) of WAITING entries with a command that are due at `before`, in this order."""
 
-    def next_waiting(self) -> datetime | None:
-        """The earliest retry_at of a WAITING entry."""
+    def next_waiting(self, after: datetime = ...) -> datetime | None:
+        """The earliest retry_at of a WAITING entry that is later than `after`."""
 
     def contact_by_number(self, number: str) -> IndexedContact | None:
         """An active contact of the index."""

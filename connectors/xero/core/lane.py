@@ -8,7 +8,7 @@ and token, or read back, never guessed; orders go each in its own order; a lane 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from connectors.xero.calls import Answer
 from connectors.xero.core import answers, control, records
@@ -47,7 +47,6 @@ from schemas.types import Command, LedgerEntry
 
 _DUE_AT_ONCE = 200  # waiting orders taken from the ledger in one look
 _LOOK_AGAIN = 1.0  # seconds between looks for waiting orders that are due
-_LOOK_BEHIND = 10.0  # seconds, while the first that is due is in memory already
 
 
 class Lane:
@@ -76,7 +75,7 @@ class Lane:
         self.closed = False
         self._restored = False
         self._paused = False
-        self._look_at = float("-inf")
+        self._look_at, self._looked = float("-inf"), datetime.min.replace(tzinfo=UTC)
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -225,18 +224,18 @@ class Lane:
                 if len(self.desk.jobs) >= self.desk.settings.held_in_memory:
                     return
             if len(due) < _DUE_AT_ONCE:
-                return
+                break
             after = due[-1]
+        self._looked = now.at
 
     def _next_look(self) -> list[float]:
         """When an order that waits in the ledger is due. With memory full, one that ends makes room and is an event."""
         if len(self.desk.jobs) >= self.desk.settings.held_in_memory:
             return []
-        due = self.desk.ledger.next_waiting()
+        due = self.desk.ledger.next_waiting(self._looked)  # what was due at the last whole look is in memory
         if due is None:
             return []
-        wait = (due - self.desk.now.at).total_seconds()  # past: it is in memory, and another may be due behind it
-        return [self.desk.now.mono + (wait if wait > 0 else _LOOK_BEHIND)]
+        return [max(self.desk.now.mono + (due - self.desk.now.at).total_seconds(), self._look_at)]
 
     def _intake(self) -> None:
         settings, desk = self.desk.settings, self.desk
