@@ -19,7 +19,7 @@ import structlog
 from confluent_kafka import Message
 
 from connectors.xero import rebuild
-from connectors.xero.budget import Budget, Limits
+from connectors.xero.budget import Budget, Limits, Snapshot
 from connectors.xero.calls import Answer, Call
 from connectors.xero.clock import elapsed
 from connectors.xero.core import control
@@ -43,6 +43,7 @@ from connectors.xero.core.events import (
     Wake,
 )
 from connectors.xero.core.lane import Lane
+from connectors.xero.core.troubles import DAY
 from connectors.xero.crash import crash_point
 from connectors.xero.errors import LaneLost, LaneRefused, TransactionAborted, XeroError
 from connectors.xero.ledger import LedgerStore
@@ -139,6 +140,7 @@ class LaneRunner:
         self._commit_since: float | None = None
         self._thread = threading.Thread(target=self._run, name=f"lane-{org}", daemon=True)
         self._gauges_at = 0.0
+        self._paused = ""  # why the lane waits, as its metrics show it
 
     # -- for the consumer's thread ------------------------------------------------------------------------------
 
@@ -319,8 +321,18 @@ class LaneRunner:
         self._metrics.intentions.labels(self.org).set(len(core.planner.batches))
         self._metrics.orders.labels(self.org).set(len(core.desk.jobs))
         self._metrics.waiting.labels(self.org).set(store.counts()["waiting"])
-        paused = core.troubles.pause()[0] > self._settings.core.moment
-        self._metrics.state(self.org, "paused" if paused else "running")
+        self._show_pause(core, snapshot)
+
+    def _show_pause(self, core: Lane, budget: Snapshot) -> None:
+        wait, why = core.troubles.pause()
+        reason = ""
+        if wait > self._settings.core.moment:
+            reason = "xero" if budget.wait + 1.0 < wait else "day" if budget.reason in DAY else "limit"
+        if bool(reason) != bool(self._paused):
+            logger.warning("lane_paused" if reason else "lane_goes_on", org=self.org, why=why, seconds=round(wait))
+        self._paused = reason
+        self._metrics.paused(self.org, reason, wait)
+        self._metrics.state(self.org, "paused" if reason else "running")
 
     def _end(self, store: LedgerStore | None) -> None:
         self._to_commit.put(None)

@@ -9,6 +9,8 @@ from connectors.xero.core.events import Send, Transact
 
 # ledger_lost: it waits for `k2x ledger rebuild`; orders wait in their topic, nothing is posted.
 LANE_STATES = ("taking_over", "ledger_lost", "rebuilding", "running", "paused", "failed", "refused", "closed")
+# Why a lane waits: the day's calls are used up, another of Xero's limits, or Xero is away or does not let us in.
+PAUSES = ("day", "limit", "xero")
 _LATENCY = (0.5, 1, 1.5, 2, 3, 4, 6, 10, 20, 60, 300, 1800, 7200, 86400)
 _CALL = (0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60)
 _BATCH = (1, 2, 5, 10, 20, 30, 40, 50, 75, 100)
@@ -53,12 +55,20 @@ class SinkMetrics:
         self.rebuild = Gauge(
             "k2x_ledger_rebuild_done", "How far a rebuild of the ledger is", ["org", "phase"], registry=registry
         )
+        self.pause = Gauge(
+            "k2x_sink_pause_seconds", "How long the lane still waits, by reason", ["org", "reason"], registry=registry
+        )
         self.lane = Gauge("k2x_sink_lane_state", "1 for the state a lane is in", ["org", "state"], registry=registry)
 
     def state(self, org: str, state: str) -> None:
         """The lane's state, exactly one of LANE_STATES."""
         for name in LANE_STATES:
             self.lane.labels(org, name).set(1 if name == state else 0)
+
+    def paused(self, org: str, reason: str, seconds: float) -> None:
+        """For how long the lane waits yet; `reason` is one of PAUSES, or "" for none."""
+        for name in PAUSES:
+            self.pause.labels(org, name).set(seconds if name == reason else 0)
 
     def sent(self, org: str, send: Send) -> None:
         """A call leaves."""

@@ -89,7 +89,8 @@ class Contacts:
     def _create(self, document: Document, contact: Contact) -> None:
         """A new one. A name that somebody else has is made its own at once: Xero's refusal would cost a call."""
         name = str(document.parts["Name"])
-        under_way = any(str(other.parts.get("Name", "")).casefold() == name.casefold() for other in self.tasks.values())
+        others = (other for other in self.tasks.values() if other is not document)
+        under_way = any(str(other.parts.get("Name", "")).casefold() == name.casefold() for other in others)
         if under_way or self.desk.ledger.name_taken(name, contact["number"]):
             document.parts["Name"] = _own_name(name, contact["number"])
         document.element = batch.json_text(document.parts)
@@ -224,8 +225,7 @@ class Contacts:
         contact = self._contact(document.jobs[0])
         document.parts = {**json.loads(contact["document"]), "ContactNumber": contact["number"]}
         document.parts.setdefault("Name", contact["name"])
-        document.element = batch.json_text(document.parts)
-        self.desk.ready[Step.CONTACT].append(document)
+        self._create(document, contact)
 
     def answered(self, document: Document, element: Element) -> None:
         """One element of POST Contacts."""

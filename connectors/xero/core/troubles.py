@@ -20,6 +20,7 @@ _LONGEST_OUTAGE = 60.0
 _BELIEVED = 4  # times that a 404 to a document alone is asked again, where it names nothing that could be missing
 _AFTER_500 = 2.0  # seconds after an answered 500 until its commit, if there was one, can be read
 _PACE = 120.0  # seconds: longer than the minute's window can make a call wait, or the spreading of a poor day
+DAY = ("day", "blocked:day", "spread")  # the budget's reasons that are the day's
 _UPSERTS = (Step.CONTACT, Step.ITEM)
 _NO_ANSWER = "Xero does not answer what has become of it"
 _LOST_READS = 3  # times that a read's answer may be lost before its documents are read in halves
@@ -241,7 +242,8 @@ class Troubles:
         now = self.desk.now.mono
         wait = self.planner.budget.may_send(now, "write")
         if wait > _PACE:
-            return wait, "the calls of the day are used up"
+            day = self.planner.budget.snapshot(now).reason in DAY
+            return wait, "the calls of the day are used up" if day else "Xero's call limit"
         return max(0.0, self.planner.hold_until - now), self.planner.hold_reason
 
     def pause_is_long(self) -> None:

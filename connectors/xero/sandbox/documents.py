@@ -32,6 +32,7 @@ class Contact:
     app: str = ""
     updated: int = 0
     seq: int = 0
+    merged_to: str = ""
 
 
 @dataclass(slots=True)

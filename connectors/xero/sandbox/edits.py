@@ -113,6 +113,21 @@ def archive_contact(books: Books, order: Order) -> str:
     return contact.id
 
 
+def merge_contact(books: Books, order: Order) -> str:
+    """Merge into another: {id} or {number}, {into: id or number}. The documents go over; what is left is archived."""
+    gone, into = _contact(books, order), _contact(books, {"id": order["into"], "number": order["into"]})
+    if gone.id == into.id:
+        raise SettingRefused(f"{gone.name!r} cannot be merged into itself")
+    gone.status, gone.merged_to = "ARCHIVED", into.id
+    books.save_contact(gone)
+    for id_ in list(books.documents_by_contact.get(gone.id, ())):
+        document = books.document(id_)
+        if document is not None:
+            document.contact_id = into.id
+            books.save_document(document)
+    return gone.id
+
+
 def restore_contact(books: Books, order: Order) -> str:
     """Un-archive, which the API cannot: {id} or {number}."""
     contact = _contact(books, order)
@@ -174,6 +189,7 @@ ACTIONS: dict[str, Callable[[Books, Order], str]] = {
     "void": void,
     "archive_contact": archive_contact,
     "restore_contact": restore_contact,
+    "merge_contact": merge_contact,
     "rename_contact": rename_contact,
     "duplicate_invoice": duplicate_invoice,
     "renumber": renumber,

@@ -67,6 +67,8 @@ def contact(row: Contact, form: Form, books: Books | None = None) -> Json:
     if number := fields.get("AccountNumber"):
         body["AccountNumber"] = number
     body |= {"ContactStatus": row.status, "Name": row.name}
+    if row.merged_to:
+        body["MergedToContactID"] = row.merged_to
     for key, value in fields.items():
         if key not in {"AccountNumber", "BankAccountDetails"}:
             body[key] = value

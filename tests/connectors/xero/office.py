@@ -67,9 +67,10 @@ class Office:
         client: Callable[[str], Any] | None = None,
         clock: Clock | None = None,
         core: CoreSettings = SHORT,
+        others: tuple[Office, ...] = (),
         **changes: Any,
     ) -> Iterator[Sink]:
-        """A running sink process' worth of threads."""
+        """A running sink process' worth of threads, for this organisation and `others`."""
         settings = SinkSettings(
             state_dir=self.home / name,
             core=core,
@@ -78,11 +79,12 @@ class Office:
             reopen=0.2,
             **changes,
         )
-        # Only this test's organisation: the broker is shared.
-        pattern = f"^xero\\.commands\\.{self.slug}\\.v1$"
+        # Only this test's organisations: the broker is shared.
+        clients = {office.slug: office.client for office in (self, *others)}
+        pattern = f"^xero\\.commands\\.({'|'.join(clients)})\\.v1$"
         metrics = SinkMetrics(registry := CollectorRegistry())
         self.metrics = registry
-        sink = Sink(settings, self.kafka, CODEC, client or self.client, clock=clock, metrics=metrics, pattern=pattern)
+        sink = Sink(settings, self.kafka, CODEC, client or (lambda org: clients[org](org)), clock=clock, metrics=metrics, pattern=pattern)
         stop, failure = threading.Event(), list[BaseException]()
 
         def run() -> None:

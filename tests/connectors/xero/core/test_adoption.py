@@ -340,6 +340,23 @@ def test_one_unknown_contact_never_fails_the_other_forty_nine(bad: int) -> None:
     assert len(invoices) <= bad * (halving + 2) + 1, "halving, the one alone once more, and his invoice at last"
 
 
+def test_a_gateway_that_answers_404_to_everything_fails_nobody() -> None:
+    world = World()
+    world.put(*(sale(n) for n in range(1, 51))).start().run()
+    original, until = world.xero.do, world.mono + 7200
+    world.sends.clear()
+    world.xero.do = lambda call, now: (  # type: ignore[method-assign]
+        Answer(404, {}, None, token_id="t") if now < until else original(call, now)
+    )
+    world.put(*(sale(100 + n, customer=n) for n in range(1, 51)), *(sale(200 + n) for n in range(10)))
+    world.run(7200, until=lambda: False)
+    assert len(world.sends) < 500, "the day's calls are not spent on it"
+    world.run(7200)
+    assert world.outcomes().count("POSTED") == 110
+    assert not world.letters
+    assert len(world.xero.contacts) == 60
+
+
 def test_a_404_to_writes_alone_fails_nobody_and_costs_few_calls() -> None:
     world = World()
     world.put(*(sale(n) for n in range(1, 51))).start().run()

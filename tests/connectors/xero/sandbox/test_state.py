@@ -153,6 +153,12 @@ async def test_an_accountants_edits(xero: Caller) -> None:
     }
     assert [one["Status"] for one in book["payments"]] == ["DELETED", "DELETED"]
     assert book["contacts"][0]["ContactStatus"] == "ARCHIVED"
+    other = await xero.contact("Grace Hopper")
+    await edit("merge_contact", id=contact_id, into=other)
+    book = await xero.admin("GET", "books/uk")
+    assert {one["Contact"]["ContactID"] for one in book["invoices"]} == {other}
+    shown = await xero.api("GET", f"Contacts?IDs={contact_id}&includeArchived=true")
+    assert shown.json["Contacts"][0]["MergedToContactID"] == other
     bad = await xero.send("POST", "/_sandbox/edit", json={"org": "uk", "action": "void", "number": "W-9"})
     assert (bad.status, bad.json["error"]) == (400, "no invoice 'W-9' in uk")
 
