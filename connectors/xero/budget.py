@@ -121,8 +121,8 @@ class Budget:
         return self._minute.unprobed(now) is None
 
     def available(self, now: float) -> int:
-        """Calls that the minute has for us now."""
-        return self._minute.available(now)
+        """Calls that may go now one after another: the minute's, and the day's while that is spread."""
+        return min(self._minute.available(now), self._day.available(now))
 
     def next_call(self, now: float) -> float:
         """Seconds until the bucket holds one call more; infinite when it is full."""
@@ -307,6 +307,10 @@ class _Day:
         left = self._begins - now if self._begins is not None and self._begins > now else self._length
         need = len(self._trade) / (_RATE_WINDOW / self._limits.speed) * left
         return 0.0 if usable >= need else left / usable
+
+    def available(self, now: float) -> int:
+        self._roll(now)
+        return int(self._bucket + _NOTHING) if self.spacing(now) > 0 else self._limits.minute
 
     def _usable(self, now: float, kind: Kind) -> int:
         reserve = self._limits.day_reserve

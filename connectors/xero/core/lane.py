@@ -240,8 +240,9 @@ class Lane:
     def _intake(self) -> None:
         settings, desk = self.desk.settings, self.desk
         # A long pause keeps the backlog in Kafka; so do enough unfinished records.
-        long = self.troubles.pause()[0] > settings.moment
-        full = desk.mark.unfinished >= settings.intake or len(desk.jobs) >= settings.held_in_memory or long
+        full = (
+            desk.mark.unfinished >= settings.intake or len(desk.jobs) >= settings.held_in_memory or self.troubles.shut
+        )
         if full != self._paused:
             self._paused = full
             self._actions.append(Pause() if full else Resume())
@@ -259,6 +260,7 @@ class Lane:
         found = course(answer)
         if found is Course.READ:
             planner.troubles = 0
+            self.troubles.unread = self.troubles.unread if batch.call.writes else 0
             del planner.batches[batch.id]
             self._read(batch, answer)
         else:

@@ -49,6 +49,7 @@ class Planner:
         self.troubles = 0  # answers in a row that say Xero is away: then only one call knocks
         self.wakes: list[float] = []
         self._stubborn_at = -math.inf
+        self._orders_since = 0  # writes since reference data was last asked for
 
     # -- forming ------------------------------------------------------------------------------------------------
 
@@ -69,9 +70,8 @@ class Planner:
         resting = [b for b in self.batches.values() if b.state is Rest.RESTING]
         if later := [b.again_at for b in resting if b.again_at > now]:
             self.wakes.append(min(later))
-        for batch in resting:
-            if batch.again_at > now:
-                continue
+        # Where calls are few, what has begun is brought to its end first.
+        for batch in sorted((b for b in resting if b.again_at <= now), key=lambda b: _CHAIN[b.step]):
             if self._slots() <= 0:
                 self.wakes.append(now + _ASK_AGAIN)  # an answer comes before
                 break
@@ -194,8 +194,18 @@ class Planner:
         call = self.refresh.call()
         if call is None:
             self.wakes.append(self.refresh.wake())
+        elif self._orders_first(now):
+            return
         elif self._may(now, "reference"):
             self._go(self._batch(Step.CONTACT, [], call, "reference"))
+
+    def _orders_first(self, now: float) -> bool:
+        """While the day's few calls are spread, orders that wait have three of them for each of the reference data's:
+        the hourly look would take them all."""
+        if self._orders_since >= _CHAIN[Step.CONTACT] or self.budget.snapshot(now).spacing == 0:
+            return False
+        waiting = any(b.kind == "write" and b.state is not Rest.SENDING for b in self.batches.values())
+        return waiting or any(self.desk.ready.values())
 
     # -- batches ------------------------------------------------------------------------------------------------
 
@@ -254,7 +264,7 @@ class Planner:
 
     def intended(self, batches: Sequence[Batch]) -> None:
         """Their intentions are on the log."""
-        for batch in batches:
+        for batch in sorted(batches, key=lambda b: _CHAIN[b.step]):
             if self.desk.now.mono < self.hold_until:
                 self.rest(batch, self.hold_until)
             else:
@@ -274,6 +284,7 @@ class Planner:
                 return
         self.budget.sent(now, batch.kind)
         batch.state, batch.last_sent = Rest.SENDING, now
+        self._orders_since = 0 if batch.kind == "reference" else self._orders_since + (batch.kind == "write")
         if batch.first_sent is None:
             batch.first_sent = now
         token = batch.token_id if batch.dirty and batch.kind == "write" else None  # a read has no key to keep

@@ -20,7 +20,10 @@ _LONGEST_OUTAGE = 60.0
 _BELIEVED = 4  # times that a 404 to a document alone is asked again, where it names nothing that could be missing
 _AFTER_500 = 2.0  # seconds after an answered 500 until its commit, if there was one, can be read
 _PACE = 120.0  # seconds: longer than the minute's window can make a call wait, or the spreading of a poor day
-DAY = ("day", "blocked:day", "spread")  # the budget's reasons that are the day's
+SPREAD = "the few calls that are left are spread over the day"
+_USED_UP = "the calls of the day are used up"
+_WAITS = {"day": _USED_UP, "blocked:day": _USED_UP, "spread": SPREAD}  # by the budget's reason
+DAY = frozenset(_WAITS)
 _UPSERTS = (Step.CONTACT, Step.ITEM)
 _NO_ANSWER = "Xero does not answer what has become of it"
 _LOST_READS = 3  # times that a read's answer may be lost before its documents are read in halves
@@ -45,6 +48,7 @@ class Troubles:
         self.planner = planner
         self.flows = flows
         self.contact_aside = contact_aside
+        self.unread = 0  # reads in a row that were answered 404
 
     def answered(self, batch: Batch, answer: Answer, course: Course) -> None:
         """One call that has ended so."""
@@ -124,11 +128,12 @@ class Troubles:
         """One document spoils the request, which wrote nothing: halves under keys of their own, until it is alone."""
         now = self.desk.now.mono
         self._forget(batch)
+        # A list that is asked for what is missing is empty: to a read a 404 is a gateway's, whatever it asks for.
+        self.unread += answer.status == 404 and not batch.call.writes
         if batch.kind == "reference":
-            self.planner.refresh.failed(_LONGEST_OUTAGE)
-        elif batch.lookup and answer.status == 404:  # a list that is asked for nothing missing: a gateway's
-            self._forget(batch)
-            self._look_later(batch.step, batch.documents)
+            self.planner.refresh.failed(max(_LONGEST_OUTAGE, self._gateway()))
+        elif batch.lookup and answer.status == 404:
+            self._look_later(batch.step, batch.documents, now + self._gateway())
         elif batch.lookup:
             self._look_in_halves(batch)
         elif batch.dirty:
@@ -149,7 +154,7 @@ class Troubles:
         now, documents = self.desk.now.mono, batch.documents
         self._forget(batch)
         if len(documents) == 1:
-            self._look_later(batch.step, documents)
+            self._look_later(batch.step, documents, self.patience(documents[0]))
             return
         tries = batch.tries + (0 if batch.tries >= _LOST_READS else 1)
         middle = len(documents) if tries == 1 else len(documents) // 2
@@ -160,9 +165,12 @@ class Troubles:
         for document in documents:
             self._park(document.jobs, _NO_ANSWER, again - now)
 
-    def _look_later(self, step: Step, documents: list[Document]) -> None:
+    def _gateway(self) -> float:
+        return min(2.0 ** min(self.unread, 30), self.desk.settings.retry)
+
+    def _look_later(self, step: Step, documents: list[Document], at: float) -> None:
         for document in documents:
-            document.not_before = self.patience(document)
+            document.not_before = at
             document.attempt += 1
             self.desk.lookups[step].append(document)
             self._park(document.jobs, _NO_ANSWER, document.not_before - self.desk.now.mono)
@@ -242,9 +250,14 @@ class Troubles:
         now = self.desk.now.mono
         wait = self.planner.budget.may_send(now, "write")
         if wait > _PACE:
-            day = self.planner.budget.snapshot(now).reason in DAY
-            return wait, "the calls of the day are used up" if day else "Xero's call limit"
+            return wait, _WAITS.get(self.planner.budget.snapshot(now).reason, "Xero's call limit")
         return max(0.0, self.planner.hold_until - now), self.planner.hold_reason
+
+    @property
+    def shut(self) -> bool:
+        """The backlog stays in Kafka. Not while the day's few calls are spread: whoever is in memory gets the next."""
+        wait, reason = self.pause()
+        return wait > self.desk.settings.moment and reason != SPREAD
 
     def pause_is_long(self) -> None:
         """The whole lane waits for more than a moment: everything in memory goes into the ledger as WAITING, and

@@ -84,7 +84,15 @@ class Office:
         pattern = f"^xero\\.commands\\.({'|'.join(clients)})\\.v1$"
         metrics = SinkMetrics(registry := CollectorRegistry())
         self.metrics = registry
-        sink = Sink(settings, self.kafka, CODEC, client or (lambda org: clients[org](org)), clock=clock, metrics=metrics, pattern=pattern)
+        sink = Sink(
+            settings,
+            self.kafka,
+            CODEC,
+            client or (lambda org: clients[org](org)),
+            clock=clock,
+            metrics=metrics,
+            pattern=pattern,
+        )
         stop, failure = threading.Event(), list[BaseException]()
 
         def run() -> None:
