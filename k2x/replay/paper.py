@@ -63,7 +63,7 @@ class PaperLedger(LedgerStore):
     def waiting(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[tuple[datetime, str]]:
         return []
 
-    def next_waiting(self) -> datetime | None:
+    def next_waiting(self, after: datetime | None = None) -> datetime | None:
         return None
 
 

@@ -33,6 +33,7 @@ CALL_FAULTS = {
 }
 OUTAGES = ("503", "refused", "request_lost", "403", "401", "500_before", "504_after")
 
+
 @dataclass(frozen=True)
 class Outage:
     """From `start` to `end` every call of `org` meets `kind`."""

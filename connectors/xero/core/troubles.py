@@ -226,15 +226,21 @@ class Troubles:
 
     def _rest(self, batch: Batch, again_at: float, reason: str) -> None:
         self.planner.rest(batch, again_at)
-        wait = again_at - self.desk.now.mono
+        wait = max(again_at - self.desk.now.mono, again_at - batch.started)
         for document in batch.documents:
             document.chained = True
-            self._park(document.jobs, reason, max(wait, again_at - batch.started))
+            if wait > self.desk.settings.moment:
+                self._park_with_lane(document.jobs, reason, wait)
 
     def _park(self, jobs: list[Job], reason: str, wait: float) -> None:
         if wait > self.desk.settings.moment:
             for job in jobs:
                 self.desk.park(job, reason, wait)
+
+    def _park_with_lane(self, jobs: list[Job], reason: str, wait: float) -> None:
+        """Due long before the lane's pause is over: a new owner finds out with one call whether it still holds."""
+        for job in jobs:
+            self.desk.park(job, reason, min(wait, self.desk.settings.auth_retry))
 
     def _hold(self, wait: float, reason: str, *, shorten: bool = False) -> None:
         until = self.desk.now.mono + wait
@@ -265,8 +271,7 @@ class Troubles:
         now, moment = self.desk.now.mono, self.desk.settings.moment
         wait, reason = self.pause()
         if wait > moment:
-            for job in list(self.desk.jobs.values()):
-                self.desk.park(job, reason, wait)
+            self._park_with_lane(list(self.desk.jobs.values()), reason, wait)
         for queue in (*self.desk.lookups.values(), *self.desk.ready.values()):
             for document in queue:
                 if document.not_before - now > moment:

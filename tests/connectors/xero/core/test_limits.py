@@ -82,7 +82,7 @@ def test_while_the_day_is_spread_orders_are_brought_to_their_end_one_batch_after
 def test_a_read_back_may_use_the_reserve() -> None:
     """The last write's answer is lost: what became of it is not left open until tomorrow."""
     world, day = _backlog(calls=100, reserve=50)
-    day.days[-1] += [day.days[-1][0]] * (100 - 50 - len(day.days[-1]) - 2)
+    day.days[-1] += [day.days[-1][0]] * (100 - 50 - len(day.days[-1]) - 3)
     original = world._fault
 
     world._fault = lambda call: "500_after" if call.path == "Invoices" and call.writes else original(call)  # type: ignore[method-assign]
