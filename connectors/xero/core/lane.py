@@ -131,7 +131,7 @@ class Lane:
         if not self.desk.mark.opened(record.offset):
             return
         command = record.command
-        if command is None:
+        if command is None or records.incomplete(command):
             self.desk.writing.letters.append(records.unreadable(self.desk.org, record, self.desk.now.at))
             self.desk.mark.finished(record.offset)
             self.desk.writing.finished = True

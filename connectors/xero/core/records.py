@@ -174,12 +174,23 @@ def letter(org: str, job: Job, refusal: Refusal, at: datetime) -> Letter:
     return Letter(job.key, job.value, headers)
 
 
+# What a kind's body has and no other's has: a record of a mistaken writer must not end the lane.
+_MARKS = {"SALE": "invoice", "CONTACT": "match_email", "ITEM": "code", "REFUND": "credit_note"}
+
+
+def incomplete(command: Command) -> bool:
+    """Its body is not its kind's."""
+    mark = _MARKS.get(command["kind"])
+    return mark is not None and mark not in (command["body"] or {})
+
+
 def unreadable(org: str, record: Record, at: datetime) -> Letter:
     """A record that is no command."""
+    problem = record.problem or "its body is not of its kind"
     reason = Reason(
         ErrorClass.BUG,
         "not_readable",
-        f"Offset {record.offset} of {commands(org)} cannot be read as a command: {record.problem}",
+        f"Offset {record.offset} of {commands(org)} cannot be read as a command: {problem}",
         "Upgrade k2x, or see who else writes to this topic; then `k2x dlt redrive`.",
         org=org,
     )

@@ -323,9 +323,11 @@ def test_what_is_no_command_goes_to_the_dead_letters_with_its_bytes() -> None:
     assert world.offset == 1
 
 
-def test_refunds_are_held_for_a_person() -> None:
-    world = _world().put(envelope("REFUND", "shop|1", None, org="uk", order="1")).run()
-    assert world.letter()["x-error-class"] == "held"
+@pytest.mark.parametrize("kind", ["SALE", "CONTACT", "ITEM", "REFUND"])
+def test_a_command_without_its_body_is_a_letter_and_the_lane_goes_on(kind: str) -> None:
+    world = _world().put(envelope(kind, "shop|1", None, org="uk", order="1"), sale(2)).run()
+    assert (world.letter()["x-error-class"], world.letter()["x-error-code"]) == ("bug", "not_readable")
+    assert world.outcomes() == ["POSTED"]
 
 
 def test_an_order_deleted_before_it_was_posted_is_cancelled_and_stays_so() -> None:
