@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import structlog
-from prometheus_client import start_http_server
+from prometheus_client import REGISTRY, disable_created_metrics, start_http_server
 
 from k2x import wiring
 from k2x.clients import codec, librdkafka
@@ -22,11 +22,12 @@ from schemas.delivery import Deliverer
 
 log = structlog.get_logger()
 
-NAMES = ("receiver", "reader", "poller", "streams", "sink", "writeback")
+NAMES = ("receiver", "reader", "poller", "streams", "sink", "writeback", "watch")
 
 
 def run(name: str, settings: Settings, bootstrap: str, worker: str) -> None:
     """Run the process called `name` to its end. `worker` names this one among several of the same kind."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series, and nothing reads them
     _RUNNERS[name](settings, bootstrap, worker)
 
 
@@ -75,7 +76,8 @@ def _streams(settings: Settings, bootstrap: str, worker: str) -> None:
 def _sink(settings: Settings, bootstrap: str, worker: str) -> None:
     from connectors.xero.client import XeroClient
     from connectors.xero.sink import Sink
-    from k2x.xero_access import XeroAccess
+    from k2x.audit.last import LastReconciliation
+    from k2x.xero_access import AccessCollector, XeroAccess
 
     kafka, values = librdkafka(settings, bootstrap), codec(settings)
     access = XeroAccess(settings, kafka, values)
@@ -93,6 +95,9 @@ def _sink(settings: Settings, bootstrap: str, worker: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     _serve_metrics(settings, "sink")
+    # Here, because reconcile needs Xero's secrets too and so runs beside a sink, on its data directory.
+    REGISTRY.register(LastReconciliation(settings.data_dir))
+    REGISTRY.register(AccessCollector(access))
     access.start()
     try:
         sink.run(stop)
@@ -110,6 +115,17 @@ def _writeback(settings: Settings, bootstrap: str, worker: str) -> None:
     deliverer = Deliverer(kafka)
     _until_stopped(lambda stop: run_writeback(process, kafka, codec(settings), deliverer, stop, _utc_now))
     deliverer.close()
+
+
+def _watch(settings: Settings, bootstrap: str, worker: str) -> None:
+    from k2x.watch.process import Watcher
+
+    watcher = Watcher(wiring.watch(settings), librdkafka(settings, bootstrap), codec(settings), REGISTRY)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    _serve_metrics(settings, "watch")
+    watcher.run(stop)
 
 
 def _serve_metrics(settings: Settings, name: str) -> None:
@@ -147,4 +163,5 @@ _RUNNERS: dict[str, Callable[[Settings, str, str], None]] = {
     "streams": _streams,
     "sink": _sink,
     "writeback": _writeback,
+    "watch": _watch,
 }

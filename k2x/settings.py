@@ -236,6 +236,7 @@ class Ports(_Part):
             "sink": 9404,
             "writeback": 9405,
             "poller": 9406,
+            "watch": 9407,
         }
     )
 
@@ -252,6 +253,40 @@ class Replay(_Part):
     patience_s: float = Field(
         30.0, gt=0, description="after so long without any movement it is asked whether streams and sink still run"
     )
+
+
+class Email(_Part):
+    """Where mail goes out, and to whom. `tls`: starttls (port 587), tls (465), none (a relay on this machine)."""
+
+    host: str
+    port: Port = 587
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    username: str | None = None
+    password_env: str | None = None
+    sender: str
+    to: list[str] = Field(min_length=1)
+
+
+class Notify(_Part):
+    """Who is told directly of dead letters and pauses, by the process `watch`, with or without Prometheus."""
+
+    webhook_url_env: str | None = Field(
+        None, description="the variable with the address: a chat's incoming webhook holds its secret in it"
+    )
+    email: Email | None = None
+    every_s: float = Field(60.0, gt=0, description="at most one message in so long for each organisation and class")
+
+    @property
+    def anybody(self) -> bool:
+        return self.webhook_url_env is not None or self.email is not None
+
+
+class Watch(_Part):
+    """The process that looks at k2x from outside: consumer lag, dead letters, direct messages."""
+
+    every_s: float = Field(15.0, gt=0, description="between two looks")
+    stalled_s: float = Field(300.0, gt=0, description="work that does not move for so long is told")
+    notify: Notify = Notify()
 
 
 class Settings(BaseSettings):
@@ -275,6 +310,7 @@ class Settings(BaseSettings):
     ports: Ports = Ports()
     replay: Replay = Replay()
     reconcile: Reconcile = Reconcile()
+    watch: Watch = Watch()
     debounce_s: float = Field(2.0, ge=0, description="how long the reader waits for more hints of an order")
 
     @classmethod

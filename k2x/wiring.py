@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,8 +26,12 @@ from k2x.audit.xero import Address, XeroBooks
 from k2x.clients import codec
 from k2x.publish import rules_of
 from k2x.secrets import secret
-from k2x.settings import Instance, Settings
+from k2x.settings import Instance, Notify, Settings
+from k2x.watch.channels import Channel, Mail, Webhook
+from k2x.watch.lag import Watched
+from k2x.watch.settings import WatchSettings
 from k2x.xero_access import XeroAccess
+from schemas import topics
 from streams.settings import StreamsSettings
 
 
@@ -105,6 +109,34 @@ def limits(settings: Settings, org: str) -> Limits:
         jitter=budget.jitter_s,
         speed=budget.speed,
     )
+
+
+def watch(settings: Settings, env: Mapping[str, str] = os.environ) -> WatchSettings:
+    """Which groups read what, and who is told. SecretMissing names the variable of a webhook or a mailbox."""
+    given = settings.watch
+    return WatchSettings(
+        orgs=tuple(sorted(settings.organisations)),
+        groups=(
+            Watched(ReaderSettings.model_fields["group_id"].default, (topics.CHANGES,)),
+            Watched(StreamsSettings.group, (*topics.REPLAY_OF, *topics.REPLAY_OF.values(), topics.RESULTS)),
+            Watched(SinkSettings.model_fields["group_id"].default, pattern=topics.COMMANDS_PATTERN),
+            Watched(WritebackSettings.model_fields["group_id"].default, (topics.WRITEBACK,)),
+        ),
+        every_s=given.every_s,
+        stalled_s=given.stalled_s,
+        notify_every_s=given.notify.every_s,
+        channels=tuple(_channels(given.notify, env)),
+    )
+
+
+def _channels(notify: Notify, env: Mapping[str, str]) -> Iterator[Channel]:
+    if notify.webhook_url_env is not None:
+        yield Webhook(secret(notify.webhook_url_env, env, "watch.notify.webhook_url_env"))
+    if notify.email is not None:
+        mail, password = notify.email, None
+        if mail.password_env is not None:
+            password = secret(mail.password_env, env, "watch.notify.email.password_env")
+        yield Mail(mail.host, mail.port, mail.tls, mail.username, password, mail.sender, tuple(mail.to))
 
 
 def audited_stores(settings: Settings) -> dict[str, Store]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from connectors.xero.auth import CustomConnection, Identity, IdentitySettings, Tokens
 from connectors.xero.client import ClientSettings, XeroClient
 from connectors.xero.token_log import KafkaTokenLog
-from connectors.xero.tokens import RefreshTokenConnection, Vault
+from connectors.xero.tokens import REFRESH_LIFE, RefreshTokenConnection, Vault
 from k2x.errors import ConfigError
 from k2x.secrets import secret
 from k2x.settings import Organisation, Settings, XeroApp
@@ -28,6 +31,7 @@ class XeroAccess:
         self._env = env
         self._log = KafkaTokenLog(kafka, codec)
         self._app: RefreshTokenConnection | None = None
+        self._custom: dict[str, CustomConnection] = {}  # the last of each organisation
         self._stopped = threading.Event()
         self._election: threading.Thread | None = None
 
@@ -77,12 +81,24 @@ class XeroAccess:
     def token_log(self) -> KafkaTokenLog:
         return self._log
 
+    def access_ends(self) -> dict[str, float]:
+        """Seconds until the access token in use of each custom connection ends."""
+        found = {org: tokens.ends_in() for org, tokens in list(self._custom.items())}
+        return {org: seconds for org, seconds in found.items() if seconds is not None}
+
+    def refresh_ends(self) -> dict[str, float]:
+        """Unix time when the app's refresh token, if there is one, ends unless it is used before."""
+        pair = None if self._app is None else self._app.known()
+        return {} if pair is None else {pair.app: pair.received_at + REFRESH_LIFE.total_seconds()}
+
     def _tokens(self, org: str, organisation: Organisation) -> Tokens:
         if organisation.connection == "app":
             return self.app_tokens()
         name = organisation.client_secret_env or ""
         value = secret(name, self._env, f"organisations.{org}.client_secret_env").get_secret_value()
-        return CustomConnection(self._identity(organisation.client_id or "", value), clock=self._clock())
+        made = CustomConnection(self._identity(organisation.client_id or "", value), clock=self._clock())
+        self._custom[org] = made
+        return made
 
     def _clock(self) -> Callable[[], float]:
         """Seconds, as fast as the sandbox's clock runs: its tokens end by it."""
@@ -104,3 +120,26 @@ class XeroAccess:
         if org not in known:
             raise ConfigError(f"organisation {org!r} is not under organisations (known: {', '.join(sorted(known))})")
         return known[org]
+
+
+class AccessCollector(Collector):
+    """When our ways into Xero end, for Prometheus."""
+
+    def __init__(self, access: XeroAccess) -> None:
+        self._access = access
+
+    def collect(self) -> Iterable[Metric]:
+        token = GaugeMetricFamily(
+            "k2x_xero_access_token_expires_seconds", "Seconds until the access token in use ends (renewed on use)",
+            labels=["org"],
+        )  # fmt: skip
+        for org, seconds in self._access.access_ends().items():
+            token.add_metric([org], seconds)
+        refresh = GaugeMetricFamily(
+            "k2x_xero_refresh_token_expires_timestamp_seconds",
+            "When the refresh token ends unless it is used before; only for connection: app",
+            labels=["app"],
+        )
+        for app, at in self._access.refresh_ends().items():
+            refresh.add_metric([app], at)
+        yield from (token, refresh)

@@ -118,6 +118,7 @@ def add_agents(
     @app.on_partitions_assigned.connect
     async def on_assigned(_app: Any, assigned: set[Any], **_: Any) -> None:
         metrics.assigned.set(len(assigned))
+        metrics.rebalances.inc()
         for tp in assigned:
             if tp.topic in sources:
                 await parking.prepare(tp.topic, [tp.partition])

@@ -33,6 +33,7 @@ class Results:
 
     def handle(self, source: Source, now: datetime) -> list[Record]:
         result = cast(Result, self._codec.decode(source.value or b""))
+        self._metrics.result(result)
         route = self._stores.named(result["store"])
         writeback = route.flow.writeback(result, now) if route is not None and route.flow is not None else None
         if writeback is None:

@@ -168,6 +168,7 @@ def test_each_secret_goes_only_where_it_is_used(services: dict[str, Any], settin
         "streams": set(),
         "sink": xero,
         "writeback": rest,
+        "watch": set(),
     }
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     assert "deploy/env/*.env" in ignored, "filled-in secrets stay out of git"

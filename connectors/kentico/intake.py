@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from connectors.kentico import metrics
 from connectors.kentico.pending import Tracker
 
 log = structlog.get_logger()
@@ -74,7 +75,9 @@ class Intake:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take records until `stop` is set; then `close` is still to be called."""
-        self._consumer.subscribe([self._topic], on_revoke=self._note_revoked, on_lost=self._note_revoked)
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._note_assigned, on_revoke=self._note_revoked, on_lost=self._note_revoked
+        )
         while not stop.is_set():
             messages = await self._blocking(self._consumer.consume, _POLL_RECORDS, _POLL_S)
             self._give_up_revoked()
@@ -101,6 +104,10 @@ class Intake:
 
     async def _blocking(self, call: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+
+    def _note_assigned(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        if partitions:
+            metrics.REBALANCES.labels(self._topic).inc()
 
     def _note_revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._revoked += [partition.partition for partition in partitions]

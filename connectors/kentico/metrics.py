@@ -20,6 +20,10 @@ RECEIVER_DELIVERY = Histogram(
     "k2x_receiver_delivery_records", "Records delivered at once", buckets=(1, 5, 10, 50, 100, 500, 1000, 5000)
 )
 
+REBALANCES = Counter(
+    "k2x_kentico_rebalances", "Times that partitions of a topic came to this process or left", ["topic"]
+)
+
 REST_REQUESTS = Counter(
     "k2x_kentico_rest_requests", "Attempts by object type and outcome", ["instance", "method", "object_type", "outcome"]
 )

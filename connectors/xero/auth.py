@@ -200,6 +200,11 @@ class CustomConnection:
             self._now = None
             return self._fetch()
 
+    def ends_in(self) -> float | None:
+        """Seconds until the token in use ends; None before the first."""
+        with self._lock:
+            return None if self._now is None else self._now.expires_at - self._clock()
+
     def _fetch(self) -> AccessToken:
         asked = self._clock()  # counted from before the request: never later than Xero's own end
         try:

@@ -175,6 +175,7 @@ class LaneRunner:
     def _run(self) -> None:
         store: LedgerStore | None = None
         try:
+            self._metrics.opened(self.org, self._limits)
             self._metrics.state(self.org, "taking_over")
             store = LedgerStore(self._settings.state_dir / f"{self.org}.sqlite3", self._codec)
             core = self._take_over(store)
@@ -314,13 +315,15 @@ class LaneRunner:
             return
         self._gauges_at = now + _GAUGES
         snapshot = core.planner.budget.snapshot(now)
-        self._metrics.minute.labels(self.org).set(snapshot.minute_available)
-        if snapshot.day_remaining is not None:
-            self._metrics.day.labels(self.org).set(snapshot.day_remaining)
-        self._metrics.in_flight.labels(self.org).set(snapshot.in_flight)
-        self._metrics.intentions.labels(self.org).set(len(core.planner.batches))
-        self._metrics.orders.labels(self.org).set(len(core.desk.jobs))
-        self._metrics.waiting.labels(self.org).set(store.counts()["waiting"])
+        self._metrics.budget(self.org, snapshot)
+        self._metrics.work(
+            self.org,
+            batches=len(core.planner.batches),
+            orders=len(core.desk.jobs),
+            read_backs=sum(len(queue) for queue in core.desk.lookups.values()),
+            waiting=store.counts()["waiting"],
+            now=self._clock.utc(),
+        )
         self._show_pause(core, snapshot)
 
     def _show_pause(self, core: Lane, budget: Snapshot) -> None:
@@ -370,6 +373,7 @@ class LaneRunner:
             values, offset = self._log.transact(work, self._group())
         except TransactionAborted as error:
             logger.warning("transaction_aborted", org=self.org, error=str(error))
+            self._metrics.aborted.labels(self.org).inc()
             self._closing.wait(_ABORTED_WAIT)
             self._inbox.put(Aborted(work.tx))
             return

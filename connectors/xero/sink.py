@@ -121,11 +121,13 @@ class Sink:
                 self._metrics.state(org, "refused")
                 continue
             self._seats.setdefault(org, _Seat(partition.topic))
+            self._metrics.rebalances.labels("assigned").inc()
             logger.info("organisation_assigned", org=org)
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for partition in partitions:
             if partition.partition == 0:
+                self._metrics.rebalances.labels("revoked").inc()
                 self._close(topics.org_of(partition.topic))
         consumer.incremental_unassign(partitions)
 

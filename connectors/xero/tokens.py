@@ -163,6 +163,10 @@ class RefreshTokenConnection:
             assert self._pair is not None  # noqa: S101 - _read raises otherwise
             return self._pair
 
+    def known(self) -> Pair | None:
+        """What this process holds, without asking anybody; for metrics."""
+        return self._pair
+
     def _current(self, refused: str | None) -> Pair:
         now = self._clock()
         pair = self._pair

@@ -15,6 +15,7 @@ from connectors.xero.errors import XeroError
 from k2x import wiring
 from k2x.audit import page
 from k2x.audit.court import Scope
+from k2x.audit.last import remember
 from k2x.audit.reconcile import Outcome, Patience, Reconciliation
 from k2x.clients import codec
 from k2x.commands.options import config_option, running_kafka, settings_of
@@ -75,6 +76,7 @@ def reconcile(
         scope = _scope(settings, orgs, store, order, since, until)
         outcome = _reconciliation(settings, grace, wait).run(scope)
         try:
+            remember(outcome, scope, settings.data_dir)
             raise SystemExit(_told(outcome, as_json, csv_file, days_file))
         finally:
             outcome.close()
