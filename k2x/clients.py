@@ -40,11 +40,16 @@ def librdkafka(settings: Settings, bootstrap: str, env: Mapping[str, str] | None
 
 def codec(settings: Settings, env: Mapping[str, str] | None = None) -> Codec:
     """The codec: ids by the registry where one is configured, else by the committed file."""
-    registry = settings.schema_registry
-    if not registry.url:
-        return Codec(CommittedIds())
+    return Codec(registry(settings, env) or CommittedIds())
+
+
+def registry(settings: Settings, env: Mapping[str, str] | None = None) -> SchemaRegistry | None:
+    """The schema registry, where one is configured."""
+    given = settings.schema_registry
+    if not given.url:
+        return None
     auth = None
-    if registry.username and registry.password_env:
-        password = secret(registry.password_env, os.environ if env is None else env, "schema_registry")
-        auth = (registry.username, password.get_secret_value())
-    return Codec(SchemaRegistry(registry.url, auth))
+    if given.username and given.password_env:
+        password = secret(given.password_env, os.environ if env is None else env, "schema_registry")
+        auth = (given.username, password.get_secret_value())
+    return SchemaRegistry(given.url, auth)

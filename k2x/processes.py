@@ -16,13 +16,24 @@ import structlog
 from prometheus_client import REGISTRY, disable_created_metrics, start_http_server
 
 from k2x import wiring
-from k2x.clients import codec, librdkafka
+from k2x.clients import codec, librdkafka, registry
 from k2x.settings import Settings
 from schemas.delivery import Deliverer
 
 log = structlog.get_logger()
 
-NAMES = ("receiver", "reader", "poller", "streams", "sink", "writeback", "watch")
+NAMES = ("receiver", "reader", "poller", "cdc", "streams", "sink", "writeback", "watch")
+
+
+def wanted(settings: Settings) -> list[str]:
+    """The processes that this configuration gives work to: the others would only wait."""
+    instances = settings.instances.values()
+    idle = {
+        "poller": not any(instance.poll for instance in instances),
+        "cdc": not any(instance.cdc for instance in instances),
+        "writeback": not any(instance.write_back_columns for instance in instances),
+    }
+    return [name for name in NAMES if not idle.get(name, False)]
 
 
 def run(name: str, settings: Settings, bootstrap: str, worker: str) -> None:
@@ -62,6 +73,17 @@ def _poller(settings: Settings, bootstrap: str, worker: str) -> None:
     kafka = librdkafka(settings, bootstrap)
     deliverer = Deliverer(kafka)
     _until_stopped(lambda stop: run_poller(process, kafka, codec(settings), deliverer, stop, _utc_now))
+    deliverer.close()
+
+
+def _cdc(settings: Settings, bootstrap: str, worker: str) -> None:
+    from connectors.kentico.cdc import run_cdc
+
+    process, schemas = wiring.cdc(settings), registry(settings)
+    _serve_metrics(settings, "cdc")
+    kafka = librdkafka(settings, bootstrap)
+    deliverer = Deliverer(kafka)
+    _until_stopped(lambda stop: run_cdc(process, kafka, codec(settings), deliverer, stop, _utc_now, schemas))
     deliverer.close()
 
 
@@ -160,6 +182,7 @@ _RUNNERS: dict[str, Callable[[Settings, str, str], None]] = {
     "receiver": _receiver,
     "reader": _reader,
     "poller": _poller,
+    "cdc": _cdc,
     "streams": _streams,
     "sink": _sink,
     "writeback": _writeback,

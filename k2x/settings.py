@@ -7,6 +7,7 @@ the file: `*_env` keys name the variable that holds one (k2x.secrets).
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -199,6 +200,28 @@ class Poll(_Part):
     most_deletions: int = Field(20, ge=0, description="of one sweep; more are not believed")
 
 
+class Cdc(_Part):
+    """Debezium's topics of an instance's database, read by `k2x run cdc` (docs/cdc.md)."""
+
+    topic_prefix: str | None = Field(None, description="the connector's topic.prefix; empty: only the outbox is read")
+    database: str | None = None
+    schema_name: str = "dbo"
+    outbox_topics: list[str] = Field(default_factory=list, description="where the outbox SMT routes events to")
+    snapshot_since: date | None = Field(
+        None, description="orders of a snapshot from this OrderDate on are read; empty: none, a backfill brings them"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Cdc:
+        if (self.topic_prefix is None) != (self.database is None):
+            raise ValueError(
+                "topic_prefix and database go together: topics are <topic_prefix>.<database>.dbo.COM_Order"
+            )
+        if self.topic_prefix is None and not self.outbox_topics:
+            raise ValueError("give it topic_prefix and database, or outbox_topics")
+        return self
+
+
 class Instance(_Part):
     """A Kentico installation."""
 
@@ -206,6 +229,7 @@ class Instance(_Part):
     time_zone: Zone
     rest: Rest | None = None
     poll: Poll | None = None
+    cdc: Cdc | None = None
     webhook_secret_envs: list[str] = Field(default_factory=list, max_length=2)
     hint_token_env: str | None = None
     tax_address: Literal["billing", "shipping"] = "billing"
@@ -215,6 +239,8 @@ class Instance(_Part):
     def _pollable(self) -> Instance:
         if self.poll is not None and self.rest is None:
             raise ValueError("poll needs rest: polling reads Kentico's REST service")
+        if self.cdc is not None and self.cdc.topic_prefix is not None and self.rest is None:
+            raise ValueError("cdc needs rest: a changed row only says which order is to be read again")
         return self
 
 
@@ -237,6 +263,7 @@ class Ports(_Part):
             "writeback": 9405,
             "poller": 9406,
             "watch": 9407,
+            "cdc": 9408,
         }
     )
 

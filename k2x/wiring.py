@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from connectors.kentico.cdc import tables_of
 from connectors.kentico.settings import (
+    CdcProcessSettings,
+    CdcSettings,
     InstanceSettings,
     OAuth2Settings,
     PollerSettings,
@@ -36,12 +39,13 @@ from streams.settings import StreamsSettings
 
 
 def receiver(settings: Settings, env: Mapping[str, str] = os.environ) -> ReceiverSettings:
-    return ReceiverSettings(instances=instances(settings, env), host=settings.ports.host, port=settings.ports.receiver)
+    found = instances(settings, env, rest=False)
+    return ReceiverSettings(instances=found, host=settings.ports.host, port=settings.ports.receiver)
 
 
 def reader(settings: Settings, env: Mapping[str, str] = os.environ) -> ReaderSettings:
     return ReaderSettings(
-        instances=instances(settings, env),
+        instances=instances(settings, env, webhooks=False),
         debounce_s=settings.debounce_s,
         session_timeout_s=settings.kafka.session_timeout_s,
     )
@@ -49,15 +53,32 @@ def reader(settings: Settings, env: Mapping[str, str] = os.environ) -> ReaderSet
 
 def poller(settings: Settings, env: Mapping[str, str] = os.environ) -> PollerSettings:
     return PollerSettings(
-        instances=instances(settings, env, _POLITE), session_timeout_s=settings.kafka.session_timeout_s
+        instances=instances(settings, env, _POLITE, webhooks=False), session_timeout_s=settings.kafka.session_timeout_s
     )
+
+
+def cdc(settings: Settings, env: Mapping[str, str] = os.environ) -> CdcProcessSettings:
+    return CdcProcessSettings(
+        instances=instances(settings, env, rest=False, webhooks=False),
+        session_timeout_s=settings.kafka.session_timeout_s,
+    )
+
+
+def cdc_topics(settings: Settings) -> set[str]:
+    """Debezium's topics that k2x reads: a dead letter may go back to one."""
+    return {
+        topic
+        for instance in settings.instances.values()
+        if (cdc := _cdc(instance)) is not None
+        for topic in tables_of(cdc, "XBYK" if instance.dialect == "xbyk" else "K13")
+    }
 
 
 def backfill(
     settings: Settings, instance: str, rate: float | None, env: Mapping[str, str] = os.environ
 ) -> InstanceSettings:
     """The instance as a backfill reads it, at `rate` requests a second: None as configured, 0 without limit."""
-    found = next(one for one in instances(settings, env, _POLITE) if one.name == instance)
+    found = next(one for one in instances(settings, env, _POLITE, webhooks=False) if one.name == instance)
     if rate is None or found.rest is None:
         return found
     rest = found.rest.model_copy(update={"requests_per_second": rate or None})
@@ -66,7 +87,9 @@ def backfill(
 
 def writeback(settings: Settings, enabled: bool, env: Mapping[str, str] = os.environ) -> WritebackSettings:
     return WritebackSettings(
-        instances=instances(settings, env), enabled=enabled, session_timeout_s=settings.kafka.session_timeout_s
+        instances=instances(settings, env, webhooks=False),
+        enabled=enabled,
+        session_timeout_s=settings.kafka.session_timeout_s,
     )
 
 
@@ -178,14 +201,34 @@ def xero_books(
 
 
 def instances(
-    settings: Settings, env: Mapping[str, str] = os.environ, requests_per_second: float | None = None
+    settings: Settings,
+    env: Mapping[str, str] = os.environ,
+    requests_per_second: float | None = None,
+    *,
+    rest: bool = True,
+    webhooks: bool = True,
 ) -> tuple[InstanceSettings, ...]:
     """Every Kentico installation with its secrets. SecretMissing names the variable and the key that asks for it.
 
-    `requests_per_second` holds where the configuration says nothing.
+    `requests_per_second` holds where the configuration says nothing. `rest`, `webhooks`: whose secrets the process
+    uses; it is given no others, and does not ask for them.
     """
     return tuple(
-        _instance(settings, name, instance, env, requests_per_second) for name, instance in settings.instances.items()
+        _instance(settings, name, instance, env, requests_per_second if rest else None, rest, webhooks)
+        for name, instance in settings.instances.items()
+    )
+
+
+def _cdc(instance: Instance) -> CdcSettings | None:
+    given = instance.cdc
+    if given is None:
+        return None
+    return CdcSettings(
+        topic_prefix=given.topic_prefix,
+        database=given.database or "",
+        schema_name=given.schema_name,
+        outbox_topics=tuple(given.outbox_topics),
+        snapshot_since=given.snapshot_since,
     )
 
 
@@ -194,11 +237,19 @@ _POLITE = 10.0
 
 
 def _instance(
-    settings: Settings, name: str, instance: Instance, env: Mapping[str, str], requests_per_second: float | None
+    settings: Settings,
+    name: str,
+    instance: Instance,
+    env: Mapping[str, str],
+    requests_per_second: float | None,
+    rest_secrets: bool,
+    webhooks: bool,
 ) -> InstanceSettings:
     where = f"instances.{name}"
     rest = None
-    if instance.rest is not None:
+    if instance.rest is not None and not rest_secrets:
+        rest = RestSettings(url=instance.rest.url)  # only to know that there is one
+    elif instance.rest is not None:
         given, oauth2 = instance.rest, instance.rest.oauth2
         rest = RestSettings(
             url=given.url,
@@ -217,15 +268,18 @@ def _instance(
             connections=instance.rest.connections,
             requests_per_second=instance.rest.requests_per_second or requests_per_second,
         )
-    token = secret(instance.hint_token_env, env, f"{where}.hint_token_env") if instance.hint_token_env else None
+    token = None
+    if webhooks and instance.hint_token_env:
+        token = secret(instance.hint_token_env, env, f"{where}.hint_token_env")
     return InstanceSettings(
         name=name,
         time_zone=instance.time_zone,
         dialect="XBYK" if instance.dialect == "xbyk" else "K13",
-        secrets=tuple(secret(v, env, f"{where}.webhook_secret_envs") for v in instance.webhook_secret_envs),
+        secrets=tuple(secret(v, env, f"{where}.webhook_secret_envs") for v in instance.webhook_secret_envs if webhooks),
         hint_token=token,
         rest=rest,
         poll=PollSettings(**instance.poll.model_dump()) if instance.poll else None,
+        cdc=_cdc(instance),
         prices_include_tax={
             store.partition("/")[2]: found.prices_include_tax
             for store, found in settings.stores.items()

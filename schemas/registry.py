@@ -43,6 +43,16 @@ class SchemaRegistry:
             self._schemas[schema_id] = (name, schema)
         return self._schemas[schema_id]
 
+    def foreign(self, schema_id: int) -> Any:
+        """The schema that another producer registered, as JSON values; asked for each time."""
+        answer = self._request("GET", f"/schemas/ids/{schema_id}")
+        if answer.status_code == 404:
+            raise UnknownSchema(f"the registry at {self._url} has no schema {schema_id}")
+        found = self._read(answer)
+        if found.get("schemaType", "AVRO") != "AVRO" or found.get("references"):
+            raise UnknownSchema(f"schema {schema_id} is not Avro in one piece ({found.get('schemaType')})")
+        return json.loads(found["schema"])
+
     def newest(self, name: str) -> dict[str, Any]:
         return current(name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ import click
 import pytest
 import yaml
 
+from k2x import wiring
 from k2x.cli import main
 from k2x.config import load
 from k2x.embedded.config import SERVER
@@ -165,6 +167,7 @@ def test_each_secret_goes_only_where_it_is_used(services: dict[str, Any], settin
         "receiver": webhooks,
         "reader": rest,
         "poller": rest,
+        "cdc": set(),
         "streams": set(),
         "sink": xero,
         "writeback": rest,
@@ -172,6 +175,21 @@ def test_each_secret_goes_only_where_it_is_used(services: dict[str, Any], settin
     }
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     assert "deploy/env/*.env" in ignored, "filled-in secrets stay out of git"
+
+
+def test_each_process_is_told_all_it_needs_by_its_containers_secrets(
+    services: dict[str, Any], settings: Settings
+) -> None:
+    told: dict[str, Callable[[dict[str, str]], Any]] = {
+        "receiver": lambda env: wiring.receiver(settings, env),
+        "reader": lambda env: wiring.reader(settings, env),
+        "poller": lambda env: wiring.poller(settings, env),
+        "cdc": lambda env: wiring.cdc(settings, env),
+        "writeback": lambda env: wiring.writeback(settings, True, env),
+    }
+    for name, tell in told.items():
+        files = services[name].get("env_file", [])
+        assert tell({variable: "x" * 32 for file in files for variable in variables(file)}).instances, name
 
 
 def test_state_is_on_a_volume_and_configuration_is_mounted(compose: dict[str, Any], settings: Settings) -> None:

@@ -11,6 +11,7 @@ KenticoError
 │   ├── RestRefused      terminal   another 4xx: the request itself is not accepted
 │   └── RestUnreadable   transient  2xx whose body is no JSON of a known frame (a login page, a cut answer)
 ├── SweepImplausible     terminal   so many orders are gone that something else must be wrong
+├── EnvelopeUnreadable   terminal   a record of a CDC topic is no change event, or no outbox event
 ├── CursorUnreadable     terminal   how far polling has come cannot be read: going on could leave a gap
 └── WriteBackRefused     terminal   a write-back names a column that is not configured, or a Kentico column
 """
@@ -83,3 +84,7 @@ class SweepImplausible(KenticoError):
 
 class CursorUnreadable(KenticoError):
     """A record of k2x.cursors.v1 is of a newer k2x, or no record of ours."""
+
+
+class EnvelopeUnreadable(KenticoError):
+    """A record of a CDC topic is not what Debezium writes there; the message goes on from the topic's name."""

@@ -90,9 +90,16 @@ def as_list(parsed: Any, most: int) -> list[tuple[str, Any]]:
     return [(f"[{i}].", element) for i, element in enumerate(parsed)]
 
 
-def route(event: Any, path: str, instance: InstanceSettings, received_at: datetime, traceparent: str | None) -> Routed:
+def route(
+    event: Any,
+    path: str,
+    instance: InstanceSettings,
+    received_at: datetime,
+    traceparent: str | None,
+    source: Source = "WEBHOOK",
+) -> Routed:
     """A checked event as the record it becomes. `path` is the prefix of every error's path."""
-    facts, object_type, object_id, object_guid = _envelope(event, path, instance, received_at, traceparent)
+    facts, object_type, object_id, object_guid = _envelope(event, path, instance, received_at, traceparent, source)
     data = event.get("data")
     whole = EVENT_TYPES[facts.event_type][1]
     if data is not None and not isinstance(data, dict):
@@ -145,7 +152,7 @@ def hint(row: Any, path: str, instance: InstanceSettings, received_at: datetime)
 
 
 def _envelope(
-    event: Any, path: str, instance: InstanceSettings, received_at: datetime, traceparent: str | None
+    event: Any, path: str, instance: InstanceSettings, received_at: datetime, traceparent: str | None, source: Source
 ) -> tuple[Facts, str, int, str | None]:
     if not isinstance(event, dict):
         raise FieldError(path.rstrip(".") or "body", f"needs an object, not {type(event).__name__}")
@@ -166,7 +173,7 @@ def _envelope(
     facts = Facts(
         instance=instance,
         event_type=event_type,
-        source="WEBHOOK",
+        source=source,
         observed_at=_occurred_at(event, path, instance, received_at),
         received_at=received_at,
         site_name=found["siteName"],
@@ -204,7 +211,6 @@ def _sequence(event: Mapping[str, Any], path: str) -> int | None:
 
 
 def _change(facts: Facts, object_type: str, object_id: int, object_guid: str | None, lacking: str | None) -> Routed:
-    source: Source = "WEBHOOK"
     value: Change = {
         "instance": facts.instance.name,
         "site_name": facts.site_name,
@@ -212,7 +218,7 @@ def _change(facts: Facts, object_type: str, object_id: int, object_guid: str | N
         "object_id": object_id,
         "object_guid": object_guid,
         "event_type": facts.event_type,
-        "source": source,
+        "source": facts.source,
         "event_id": facts.event_id,
         "sequence": facts.sequence,
         "occurred_at": facts.observed_at,

@@ -65,6 +65,11 @@ POLLER_LEFT_OUT = Gauge(
     "k2x_poller_left_out", "1 for a table that may not be read, or a sweep that is not believed", ["instance", "what"]
 )
 
+CDC_RECORDS = Counter(
+    "k2x_cdc_records", "Records of Debezium's topics by what became of them", ["instance", "table", "outcome"]
+)  # outcome: hint, event, tombstone, snapshot, stock_only, written_back, new_customer, deleted, dead_letter
+CDC_OUTAGE = Gauge("k2x_cdc_outage", "1 while nothing can be taken on: Kafka or the schema registry does not answer")
+
 WRITEBACK_OUTCOMES = Counter(
     "k2x_writeback_orders", "Write-backs by what became of them", ["instance", "outcome"]
 )  # outcome: written, equal, off, dead_letter, retried

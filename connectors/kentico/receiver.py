@@ -266,14 +266,15 @@ class Receiver:
             )
         headers = [("traceparent", traceparent.encode())] if traceparent else []
         return Record(
-            _topic(routed.schema),
+            topic_of(routed.schema),
             record_key(routed.schema, instance.name, routed.object_type, routed.object_id),
             value,
             headers,
         )
 
 
-def _topic(schema: str) -> str:
+def topic_of(schema: str) -> str:
+    """Where records of a schema go."""
     return {
         "order": topics.ORDERS,
         "customer": topics.CUSTOMERS,

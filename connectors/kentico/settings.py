@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from functools import cached_property
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -62,6 +63,19 @@ class PollSettings(_Part):
     most_deletions: int = Field(20, ge=0, description="of one sweep; more are not believed")
 
 
+class CdcSettings(_Part):
+    """Debezium's topics of an instance's database, `<topic_prefix>.<database>.<schema_name>.<table>`, and its outbox's.
+
+    What a snapshot reads (op r) is left out, but for orders from `snapshot_since` on.
+    """
+
+    topic_prefix: str | None = None
+    database: str = ""
+    schema_name: str = "dbo"
+    outbox_topics: tuple[str, ...] = ()
+    snapshot_since: date | None = None
+
+
 class InstanceSettings(_Part):
     """A Kentico installation. `prices_include_tax` is by site name; a site that is not listed is inferred per order."""
 
@@ -72,6 +86,7 @@ class InstanceSettings(_Part):
     hint_token: SecretStr | None = None
     rest: RestSettings | None = None
     poll: PollSettings | None = None
+    cdc: CdcSettings | None = None
     prices_include_tax: dict[str, bool] = Field(default_factory=dict)
     tax_address: Literal["billing", "shipping"] = "billing"
     writeback_columns: frozenset[str] = Field(frozenset(), description="custom order columns k2x may write; none: off")
@@ -171,6 +186,15 @@ class PollerSettings(_Process):
     grace_s: float = Field(30.0, ge=0, description="how long a half written order is looked at again")
     outage_pause_s: float = Field(1.0, gt=0, description="as the reader's")
     lookups_refresh_s: float = Field(300.0, gt=0)
+    max_record_bytes: int = Field(950_000, ge=1024)
+
+
+class CdcProcessSettings(_Process):
+    """The process that reads Debezium's topics."""
+
+    group_id: str = "k2x-cdc"
+    session_timeout_s: float = Field(10.0, gt=1, description="a dead process keeps its partitions so long")
+    batch: int = Field(500, ge=1, le=5000, description="records taken at once; hints of one object in it are one")
     max_record_bytes: int = Field(950_000, ge=1024)
 
 

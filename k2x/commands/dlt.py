@@ -21,6 +21,7 @@ from k2x.dead_letters.redrive import DECISIONS, MOST_REPLAYS, Step
 from k2x.dead_letters.selection import is_order
 from k2x.in_words import Description, describe, moment, span
 from k2x.settings import Settings
+from k2x.wiring import cdc_topics
 from schemas.delivery import Deliverer
 from schemas.letters import ErrorClass
 
@@ -126,7 +127,8 @@ def redrive(
     """
     settings = settings_of(config)
     letters = _letters(settings)
-    steps = plan(_chosen(letters, which, Selection(**filters)), decision, settings.organisations, most)
+    chosen = _chosen(letters, which, Selection(**filters))
+    steps = plan(chosen, decision, settings.organisations, most, foreign=cdc_topics(settings))
     acting = [step for step in steps if not step.left]
     _say(steps, dry_run)
     if acting and not dry_run:

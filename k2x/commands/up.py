@@ -26,7 +26,7 @@ _LOOK_S = 1.0
 @click.command()
 @config_option
 def up(config: Path) -> None:
-    """Run every process of this configuration until Ctrl-C, and an embedded Kafka if none is configured.
+    """Run every process that this configuration has work for until Ctrl-C, and an embedded Kafka if none is configured.
 
     Topics are created and rules published first, as `k2x topics apply` and `k2x rules apply` would.
 
@@ -54,10 +54,11 @@ async def _run(settings: Settings, config: Path) -> None:
         kafka_topics.apply(conf, settings.organisations, kafka.partitions, kafka.replication)
         publish_rules(settings, conf, codec(settings), by="k2x up")
         logs = settings.data_dir / "logs"
-        for name in processes.NAMES:
+        names = processes.wanted(settings)
+        for name in names:
             command = [sys.executable, "-m", "k2x", "run", name, "--config", str(config)]
             await supervisor.start(name, command, {"K2X_KAFKA__BOOTSTRAP": bootstrap}, logs / f"{name}.log")
-        click.echo(f"running: {', '.join(processes.NAMES)}; logs in {logs}; Ctrl-C ends it")
+        click.echo(f"running: {', '.join(names)}; logs in {logs}; Ctrl-C ends it")
         await _watch(stop, broker)
         if supervisor.failures():
             raise ProcessFailed("; ".join(supervisor.failures()))

@@ -73,12 +73,19 @@ class Step:
         return Record(self.to, letter.key, letter.raw, headers(letter, self.decision))
 
 
-def plan(letters: Iterable[Letter], decision: str | None, orgs: Iterable[str], most: int | None = None) -> list[Step]:
+def plan(
+    letters: Iterable[Letter],
+    decision: str | None,
+    orgs: Iterable[str],
+    most: int | None = None,
+    *,
+    foreign: Iterable[str] = (),
+) -> list[Step]:
     """What a redrive would do, oldest letter first, and no more than `most` of them. DecisionImpossible for a decision
-    that the sink does not take."""
+    that the sink does not take. `foreign`: topics of other producers (Debezium) that letters may go back to."""
     if decision is not None and decision != "skip" and decision not in SINK_DECISIONS:
         raise DecisionImpossible(_NO_DECISIONS.format(decision=decision))
-    known = {topic.name for topic in all_topics(orgs)}
+    known = {topic.name for topic in all_topics(orgs)} | set(foreign)
     steps: list[Step] = []
     acting = 0
     for letter in sorted(letters, key=lambda found: found.at):

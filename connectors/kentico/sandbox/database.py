@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -56,6 +56,16 @@ class Outgoing:
     attempts: int
 
 
+@dataclass(frozen=True)
+class Changed:
+    """One row as SQL Server's log has it: `op` c, u or d."""
+
+    table: Table
+    op: str
+    before: Row | None
+    after: Row | None
+
+
 class Database:
     """Rows of all tables of one instance, in one SQLite file; not shared between threads."""
 
@@ -67,6 +77,9 @@ class Database:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._depth = 0
+        # Who reads the log: told of each transaction once it is committed.
+        self.watch: Callable[[list[Changed | Outgoing]], None] | None = None
+        self._log: list[Changed | Outgoing] = []
         self._create(shop)
 
     def _create(self, shop: Catalogue) -> None:
@@ -114,11 +127,24 @@ class Database:
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
+            self._log.clear()
             raise
         else:
             self._db.execute("COMMIT")
         finally:
             self._depth = 0
+        self._tell()
+
+    def _note(self, table: Table, op: str, before: Row | None, after: Row | None) -> None:
+        if self.watch is not None:
+            self._log.append(Changed(table, op, before, after))
+            self._tell()
+
+    def _tell(self) -> None:
+        """Outside a transaction each statement is one of its own."""
+        if self._log and not self._depth and self.watch is not None:
+            log, self._log = self._log, []
+            self.watch(log)
 
     def take(self, type_name: str) -> int:
         """The next identity value of a class; never used twice, even after deletes and restarts."""
@@ -138,12 +164,16 @@ class Database:
         marks = ", ".join("?" * len(row))
         values = [_store(value) for value in row.values()]
         self._db.execute(f"INSERT INTO {table.table} ({', '.join(row)}) VALUES ({marks})", values)  # noqa: S608 - own names
+        if self.watch is not None:
+            self._note(table, "c", None, self.get(table, row[table.id]))
 
     def insert_many(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert full rows, which have all columns of the table."""
         marks = ", ".join("?" * len(table.columns))
         values = [[_store(row[name]) for name in table.columns] for row in rows]
         self._db.executemany(f"INSERT INTO {table.table} ({', '.join(table.columns)}) VALUES ({marks})", values)  # noqa: S608
+        for row in rows:
+            self._note(table, "c", None, dict(row))
 
     def reserve(self, type_name: str, following: int) -> None:
         """Identity values below `following` are used."""
@@ -153,11 +183,17 @@ class Database:
         """Change some columns of one row."""
         sets = ", ".join(f"{name} = ?" for name in changes)
         values = [*(_store(value) for value in changes.values()), row_id]
+        before = self.get(table, row_id) if self.watch is not None else None
         self._db.execute(f"UPDATE {table.table} SET {sets} WHERE {table.id} = ?", values)  # noqa: S608 - own names
+        if before is not None:
+            self._note(table, "u", before, self.get(table, row_id))
 
     def delete(self, table: Table, row_id: int) -> None:
         """Delete one row."""
+        before = self.get(table, row_id) if self.watch is not None else None
         self._db.execute(f"DELETE FROM {table.table} WHERE {table.id} = ?", (row_id,))  # noqa: S608 - own names
+        if before is not None:
+            self._note(table, "d", before, None)
 
     def get(self, table: Table, row_id: int) -> Row:
         """One row by id. Raises UnknownObject."""
@@ -209,6 +245,9 @@ class Database:
             "INSERT INTO shop_outbox (sequence, route, event_id, event_type, object_id, body) VALUES (?, ?, ?, ?, ?, ?)"
         )
         self._db.execute(sql, (sequence, route, event_id, event_type, object_id, body))
+        if self.watch is not None:
+            self._log.append(Outgoing(sequence, route, event_id, event_type, object_id, body, 0))
+            self._tell()
 
     def outgoing(self, limit: int) -> list[Outgoing]:
         """The oldest pending events."""

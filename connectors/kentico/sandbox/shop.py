@@ -154,7 +154,7 @@ class Shop:
         return checkout.new_buyer(basket, site, who, self.database, stamp(moment, self.catalogue.zone), rng)
 
     def _commit_checkout(self, rows: OrderRows, buyer: Buyer) -> None:
-        """Kentico's steps: order without number and status, items, addresses, then number and status, then stock."""
+        """Kentico's steps: the bare order, items, addresses, history, then number and status, then stock."""
         if buyer.new:
             self.database.insert(CUSTOMER, buyer.row)
             if buyer.row["CustomerUserID"] is not None:
@@ -165,9 +165,9 @@ class Shop:
             self.database.insert(ITEM, item)
         for address in rows.addresses:
             self.database.insert(ORDER_ADDRESS, address)
-        self.database.update(ORDER, rows.order["OrderID"], {name: rows.order[name] for name in late})
         for row in rows.history:
             self.database.insert(HISTORY, row)
+        self.database.update(ORDER, rows.order["OrderID"], {name: rows.order[name] for name in late})
         for item in rows.items:
             sku = self.database.get(SKU, item["OrderItemSKUID"])
             if sku["SKUTrackInventory"] != "Disabled":
