@@ -292,6 +292,16 @@ class Tender(TypedDict):
     reference: str
 
 
+class Decision(TypedDict):
+    lines: int
+    tax_class: str | None
+    rate: str
+    tax_type: str
+    tax_rule: str
+    account: str
+    account_rule: str
+
+
 class Sale(TypedDict):
     number: str
     invoice: str
@@ -303,6 +313,7 @@ class Sale(TypedDict):
     contact: Contact
     payments: list[Tender]
     items: list[str]
+    decisions: list[Decision]
     on_other_money: Literal["HOLD", "REISSUE"]
 
 

@@ -118,13 +118,23 @@ def _command(message: Message, value: Mapping[str, Any]) -> Made:
         text += f": {body['number']}, {plain(body['total'])} {body['currency']}, tax {plain(body['total_tax'])}"
         text += f", paid {tenders}" if tenders else ""
     text += f", by rules version {value['rules_version']}"
+    decisions = [dict(one) for one in body.get("decisions", [])]
+    text += "".join(f"; {_decided(one)}" for one in decisions)
     text += _again(message) or (f", made by replay {value['replay_id']}" if value["replay_id"] else "")
     facts = {"kind": value["kind"], "version": value["version"], "rules_version": value["rules_version"]}
+    facts |= {"decisions": decisions} if decisions else {}
     return (
         "command",
         text,
         {**facts, "replay_id": value["replay_id"], "number": body.get("number"), "findings": list(value["findings"])},
     )
+
+
+def _decided(one: Mapping[str, Any]) -> str:
+    lines = "1 line" if one["lines"] == 1 else f"{one['lines']} lines"
+    of = f" of {one['tax_class']!r}" if one["tax_class"] else ""
+    tax, account = f"{one['tax_type']} by {one['tax_rule']}", f"account {one['account']} by {one['account_rule']}"
+    return f"{lines}{of} at {one['rate']} %: {tax}, {account}"
 
 
 def _result(message: Message, value: Mapping[str, Any]) -> Made:

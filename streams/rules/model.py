@@ -19,6 +19,8 @@ _SLUG = re.compile(r"^[a-z0-9-]+$")
 # No slash and no space (the payment marker is `<number>/<ordinal>`), no comma (read-backs list numbers with commas).
 _PREFIX = re.compile(r"^[A-Za-z0-9._-]{0,20}$")
 _CURRENCY = re.compile(r"^[A-Z]{3}$")
+# Its members since 2020-02-01: `EU` in a rule stands for them. It is no country's code, so it could mean nothing else.
+EU = tuple("AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split())
 
 
 def _code(value: Any) -> Any:
@@ -37,6 +39,7 @@ def _zone(value: Any) -> Any:
 def _countries(value: Any) -> Any:
     listed = [value] if isinstance(value, str) else value
     if isinstance(listed, list | tuple):
+        listed = list(dict.fromkeys(code for one in listed for code in (EU if one == "EU" else (one,))))
         for one in listed:
             if not (isinstance(one, str) and len(one) == 2 and one.isalpha() and one.isupper()):
                 raise ValueError(f"{one!r}: use a country's two capital letters, like GB")
@@ -68,7 +71,8 @@ class TaxRule(Part):
     """Which TaxType a charge has. Every condition given must hold; the first rule of the list that fits is taken.
 
     `class`: display or code name of Kentico's tax class. `rate`: percent charged. `country`, `not_country`: of the tax
-    address. `with_tax_id`: whether the customer has a tax registration id. `from`, `to`: days, both included.
+    address; `EU` stands for all its members. `with_tax_id`: whether the customer has a tax registration id. `from`,
+    `to`: days, both included, by the order's own day.
     """
 
     class_: str | None = Field(None, alias="class")

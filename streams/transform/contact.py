@@ -66,9 +66,8 @@ def of_customer(
     phone = _phone(customer, addresses, findings)
     if phone:
         document["Phones"] = [{"PhoneType": "DEFAULT", "PhoneNumber": phone}]
-    tax_number = clean(customer["CustomerTaxRegistrationID"])
-    if tax_number:
-        document["TaxNumber"] = tax_number[:50]
+    if tax_id := tax_number(customer):
+        document["TaxNumber"] = tax_id[:50]
     return _contact(
         f"{store.instance}|{tail}", number, name, email, document, store.rules.contacts.match_email, only_if_known,
         customer["CustomerLastModified"],
@@ -89,6 +88,11 @@ def clean(value: str | None) -> str:
     if not value.isprintable() or "<" in value or ">" in value:
         value = "".join(one if one.isprintable() and one not in "<>" else " " for one in value)
     return " ".join(value.split())
+
+
+def tax_number(customer: Customer) -> str:
+    """His tax registration id; empty: he has none."""
+    return clean(customer["CustomerTaxRegistrationID"])
 
 
 def _of_store(store: Store) -> Contact:
@@ -133,7 +137,7 @@ def _name(store: Store, customer: Customer, first: str, last: str, email: str | 
     """The person's; by rule the company's, for a VAT invoice needs the buyer's legal name."""
     rule = store.rules.contacts.company_name
     company = clean(customer["CustomerCompany"])
-    if company and (rule == "always" or (rule == "with_tax_id" and customer["CustomerTaxRegistrationID"])):
+    if company and (rule == "always" or (rule == "with_tax_id" and tax_number(customer))):
         return company[:NAME_LIMIT].rstrip()
     name = f"{first} {last}".strip() or company or email or f"Customer {customer['CustomerID']}"
     return name[:NAME_LIMIT].rstrip()

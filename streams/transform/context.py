@@ -86,6 +86,7 @@ class Line:
     account: Account | None = None
     account_rule: str = ""
     tax_type: str = ""
+    tax_rule: str = ""
     tax: Decimal = ZERO
     tax_amount: Decimal | None = None
 
@@ -99,6 +100,7 @@ class Draft:
     now: datetime
     findings: list[str] = field(default_factory=list)
     # ---
+    day: dt.date = dt.date.min  # the order's own, which decides its tax; `date` may be moved out of a closed period
     date: dt.date = dt.date.min
     due_date: dt.date = dt.date.min
     currency: str = ""

@@ -20,7 +20,7 @@ def dates(draft: Draft) -> None:
     moved = open_day(draft.store, day)
     if moved != day:
         draft.findings.append(f"dated {moved} instead of {day}: the books are closed until {draft.store.lock}")
-    draft.date = moved
+    draft.day, draft.date = day, moved
     draft.due_date = moved + timedelta(days=draft.store.rules.due_days)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from schemas.types import Sale
+from collections import Counter
+
+from schemas.types import Decision, Sale
 from streams.transform import command, fingerprint
 from streams.transform.context import Draft
+from streams.transform.money import ZERO, text
 
 
 def post(draft: Draft) -> None:
@@ -24,9 +27,33 @@ def post(draft: Draft) -> None:
         "contact": draft.contact,
         "payments": draft.payments,
         "items": draft.items,
+        "decisions": decisions(draft),
         "on_other_money": "REISSUE" if draft.store.rules.on_other_money == "reissue" else "HOLD",
     }
     order_id = str(draft.order["order"]["OrderID"])
     draft.command = command.envelope(
         draft.order, draft.store, "SALE", draft.key, body, order_id=order_id, findings=draft.findings
     )
+
+
+def decisions(draft: Draft) -> list[Decision]:
+    """Which rules chose the lines' TaxTypes and accounts; lines that were decided alike are one entry."""
+    alike = Counter(
+        (
+            line.class_name, text(line.rate or ZERO), line.tax_type, line.tax_rule, line.account_code,
+            line.account_rule,
+        )
+        for line in draft.lines
+    )  # fmt: skip
+    return [
+        {
+            "lines": lines,
+            "tax_class": tax_class,
+            "rate": rate,
+            "tax_type": tax_type,
+            "tax_rule": tax_rule,
+            "account": account,
+            "account_rule": account_rule,
+        }
+        for (tax_class, rate, tax_type, tax_rule, account, account_rule), lines in alike.items()
+    ]

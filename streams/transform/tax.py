@@ -38,7 +38,7 @@ def tax(draft: Draft) -> None:
         _spread(draft, group)
     draft.class_taxes = sorted((group.name, group.charged) for group in groups if group.charged)
     for line in draft.lines:
-        line.tax_type = tax_type.choose(draft, line)
+        line.tax_type, line.tax_rule = tax_type.choose(draft, line)
 
 
 def tolerance(draft: Draft, lines: int) -> Decimal:
@@ -142,12 +142,9 @@ def _derive_rates(draft: Draft, group: Group) -> None:
         found: Decimal | None = ZERO
     else:
         own = {line.rate for line in group.lines if line.rate is not None}
-        ruled = {rule.rate for rule in tax_type.rules_of(draft, unknown[0]) if rule.rate is not None}
         listed = {rate.rate for rate in draft.store.reference.tax_rates.values() if rate.active}
-        found = next(
-            (min(good, key=miss) for rates in (own, ruled, listed) if (good := [r for r in rates if miss(r) <= near])),
-            None,
-        )
+        known = (own, *tax_type.rates_of(draft, unknown[0]), listed)
+        found = next((min(good, key=miss) for rates in known if (good := [r for r in rates if miss(r) <= near])), None)
     if found is None:
         base = sum((line.net for line in unknown), ZERO) - (rest if draft.inclusive else ZERO)
         rate = f"{rounded(rest / base * HUNDRED, draft.unit)} %" if base else "a rate on nothing"

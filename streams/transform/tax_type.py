@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import NamedTuple, cast
 
 from streams.rules.model import TaxRule
 from streams.rules.reference import TaxRate
 from streams.transform.classes import fold, names_of
+from streams.transform.contact import tax_number
 from streams.transform.context import Draft, Line
 from streams.transform.errors import unmapped
 from streams.transform.money import ZERO, text
@@ -14,35 +16,41 @@ from streams.transform.money import ZERO, text
 _BILLING, _SHIPPING = 1, 2  # AddressType
 
 
-def choose(draft: Draft, line: Line) -> str:
-    """The line's TaxType. Refuses naming the class, the rate and both candidates."""
+class Buyer(NamedTuple):
+    """What rules ask of the buyer: country and state of the address that tax is charged by, and a tax id."""
+
+    country: str | None
+    state: str | None
+    with_tax_id: bool
+
+
+def choose(draft: Draft, line: Line) -> tuple[str, str]:
+    """(the line's TaxType, the rule that decided it). Refuses naming the class, the rate and both candidates."""
     store = draft.store
     if line.kind == "rounding":
         return _out_of_scope(draft)
-    country, state = _place(draft)
-    customer = draft.order["customer"]
-    with_id = bool(customer and customer["CustomerTaxRegistrationID"])
-    day = draft.date if store.rules_have_dates else None
-    key = (
-        "tax", line.class_name, line.class_code, line.rate, country, state, with_id, day, line.item_tax_type,
-        line.account_code,
-    )  # fmt: skip
+    buyer = _buyer(draft)
+    day = draft.day if store.rules_have_dates else None
+    key = ("tax", line.class_name, line.class_code, line.rate, buyer, day, line.item_tax_type, line.account_code)
     found = store.memo.get(key)
     if found is None:
-        found = store.remember(key, _choose(draft, line, country, state, with_id))
-    return str(found)
+        found = store.remember(key, _choose(draft, line, buyer))
+    return cast(tuple[str, str], found)
 
 
-def rules_of(draft: Draft, line: Line) -> list[TaxRule]:
-    """The rules that speak of the line's class."""
-    return [rule for rule in draft.store.rules.tax if _same_class(rule, line)]
+def rates_of(draft: Draft, line: Line) -> list[set[Decimal]]:
+    """The rates that rules have for the line's class: first those for this buyer and day, then all."""
+    buyer = _buyer(draft)
+    rules = [rule for rule in draft.store.rules.tax if rule.rate is not None and _same_class(rule, line)]
+    here = {rule.rate for rule in rules if rule.rate is not None and _fits(rule, draft, line, rule.rate, buyer)}
+    return [here, {rule.rate for rule in rules if rule.rate is not None}]
 
 
-def _choose(draft: Draft, line: Line, country: str | None, state: str | None, with_id: bool) -> str:
+def _choose(draft: Draft, line: Line, buyer: Buyer) -> tuple[str, str]:
     store, rate = draft.store, line.rate or ZERO
     rates = store.reference.tax_rates
     for number, rule in enumerate(store.rules.tax):
-        if not _fits(rule, draft, line, rate, country, state, with_id):
+        if not _fits(rule, draft, line, rate, buyer):
             continue
         of_xero = rates.get(rule.tax_type)
         if of_xero is not None and of_xero.rate != rate:
@@ -54,24 +62,25 @@ def _choose(draft: Draft, line: Line, country: str | None, state: str | None, wi
                 f"{text(of_xero.rate)} % in {store.reference.name}",
                 f"Name another tax_type in {store.key}.tax[{number}]; there are {store.reference.tax_type_names()}.",
             )
-        return rule.tax_type
+        return rule.tax_type, f"tax[{number}]"
     if not rate:
-        return _zero(draft, line, country)
+        return _zero(draft, line, buyer.country)
     candidates = [("item", line.item_tax_type), ("account", line.account.tax_type if line.account else None)]
-    for _, name in candidates:
+    for what, name in candidates:
         of_xero = rates.get(name or "")
         if of_xero is not None and _usable(of_xero, line) and of_xero.rate == rate:
-            return of_xero.type
+            return of_xero.type, f"the {what}'s default"
     has = [
         f"the {what}'s {name} has {text(rates[name].rate)} %" if name and name in rates else f"the {what} has none"
         for what, name in candidates
     ]
     fitting = [one.type for one in rates.values() if one.rate == rate and _usable(one, line)]
+    abroad = f", country: {buyer.country}" if buyer.country and buyer.country != store.reference.country else ""
     raise unmapped(
         "tax_type_missing",
-        f"{draft.who}: {line.name}: tax class {line.class_name!r} at {text(rate)} % fits no TaxType: no rule of the "
-        f"store, {has[0]}, {has[1]}",
-        f"Add to {store.key}.tax: {{class: {line.class_name!r}, rate: {text(rate)}, tax_type: …}}; of that rate "
+        f"{draft.who}: {line.name}: tax class {line.class_name!r} at {text(rate)} % (country "
+        f"{buyer.country or 'unknown'}) fits no TaxType: no rule of the store, {has[0]}, {has[1]}",
+        f"Add to {store.key}.tax: {{class: {line.class_name!r}, rate: {text(rate)}{abroad}, tax_type: …}}; of that rate "
         f"{store.reference.name} has {', '.join(fitting) or 'none: create one in Xero first'}.",
     )
 
@@ -80,13 +89,13 @@ def _usable(rate: TaxRate, line: Line) -> bool:
     return rate.active and (line.account is None or line.account.class_ in rate.classes)
 
 
-def _zero(draft: Draft, line: Line, country: str | None) -> str:
+def _zero(draft: Draft, line: Line, country: str | None) -> tuple[str, str]:
     """Exempt, zero-rated, export and out of scope all are 0 %: only a person can say which."""
     store = draft.store
     name = store.rules.zero_tax
     of_xero = store.reference.tax_rates.get(name or "")
     if name and (of_xero is None or not of_xero.rate):
-        return name
+        return name, "zero_tax"
     what = f"zero_tax is {name}, which has {text(of_xero.rate)} %" if name and of_xero else "zero_tax is not set"
     none = [one.type for one in store.reference.tax_rates.values() if not one.rate and _usable(one, line)]
     raise unmapped(
@@ -97,7 +106,7 @@ def _zero(draft: Draft, line: Line, country: str | None) -> str:
     )
 
 
-def _out_of_scope(draft: Draft) -> str:
+def _out_of_scope(draft: Draft) -> tuple[str, str]:
     found = draft.store.out_of_scope
     if found is None:
         raise unmapped(
@@ -105,7 +114,7 @@ def _out_of_scope(draft: Draft) -> str:
             f"{draft.who} needs a rounding line, and {draft.store.reference.name} has neither NONE nor BASEXCLUDED",
             f"Set {draft.store.key}.out_of_scope_tax to the TaxType of what is no supply.",
         )
-    return found
+    return found, "out_of_scope_tax"
 
 
 def _same_class(rule: TaxRule, line: Line) -> bool:
@@ -114,32 +123,33 @@ def _same_class(rule: TaxRule, line: Line) -> bool:
     return fold(rule.class_) in names_of(line)
 
 
-def _fits(
-    rule: TaxRule, draft: Draft, line: Line, rate: Decimal, country: str | None, state: str | None, with_id: bool
-) -> bool:
+def _fits(rule: TaxRule, draft: Draft, line: Line, rate: Decimal, buyer: Buyer) -> bool:
+    country = buyer.country
     if rule.rate is not None and rule.rate != rate:
         return False
-    if rule.with_tax_id is not None and rule.with_tax_id != with_id:
+    if rule.with_tax_id is not None and rule.with_tax_id != buyer.with_tax_id:
         return False
     # A country that is not known fits no condition on it: neither `country` nor `not_country`.
     if rule.country and country not in rule.country:
         return False
     if rule.not_country and (country is None or country in rule.not_country):
         return False
-    if rule.state is not None and rule.state != state:
+    if rule.state is not None and rule.state != buyer.state:
         return False
-    if (rule.from_ and draft.date < rule.from_) or (rule.to and draft.date > rule.to):
+    if (rule.from_ and draft.day < rule.from_) or (rule.to and draft.day > rule.to):
         return False
     return _same_class(rule, line)
 
 
-def _place(draft: Draft) -> tuple[str | None, str | None]:
-    """Country and state of the address that tax is charged by."""
+def _buyer(draft: Draft) -> Buyer:
+    order = draft.order
+    customer = order["customer"]
+    with_tax_id = customer is not None and bool(tax_number(customer))
     wanted = _SHIPPING if draft.store.rules.tax_address == "shipping" else _BILLING
-    found = None
-    for address in draft.order["addresses"]:
-        if address["AddressType"] == wanted:
-            return address["CountryTwoLetterCode"], address["StateCode"]
-        if found is None:
-            found = address
-    return (found["CountryTwoLetterCode"], found["StateCode"]) if found else (None, None)
+    addresses = order["addresses"]
+    found = next((address for address in addresses if address["AddressType"] == wanted), None)
+    if found is None and addresses:
+        found = addresses[0]
+    if found is None:
+        return Buyer(None, None, with_tax_id)
+    return Buyer(found["CountryTwoLetterCode"], found["StateCode"], with_tax_id)

@@ -88,6 +88,7 @@ def sale(
         "contact": who,
         "payments": [tender(total)] if payments is None else payments,
         "items": [],
+        "decisions": [],
         "on_other_money": "HOLD",
     }
     body = {**body, **changes}  # type: ignore[typeddict-item]
