@@ -20,7 +20,10 @@ _SLUG = re.compile(r"^[a-z0-9-]+$")
 _PREFIX = re.compile(r"^[A-Za-z0-9._-]{0,20}$")
 _CURRENCY = re.compile(r"^[A-Z]{3}$")
 # Its members since 2020-02-01: `EU` in a rule stands for them. It is no country's code, so it could mean nothing else.
-EU = tuple("AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split())
+EU = (
+    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV",
+    "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
+)  # fmt: skip
 
 
 def _code(value: Any) -> Any:
@@ -99,6 +102,9 @@ class CurrencyRate(Part):
 
     source: Literal["order", "table", "xero"] = "order"
     table: dict[str, Annotated[Decimal, Field(gt=0)]] = {}
+    within: Decimal | None = Field(
+        None, gt=0, description="percent by which the order's own rate may differ from the table's"
+    )
 
 
 class Contacts(Part):

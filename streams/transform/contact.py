@@ -13,6 +13,7 @@ import orjson
 from schemas.types import Address, Contact, Customer
 from streams.transform.context import Draft, Store
 from streams.transform.errors import invalid
+from streams.transform.texts import clean, line
 
 NAME_LIMIT = 255
 NUMBER_LIMIT = 50
@@ -79,15 +80,6 @@ def number_tail(customer: Customer, email: str | None) -> str:
     if customer["CustomerUserID"] is None and email:
         return f"G{hashlib.sha256(email.lower().encode()).hexdigest()[:_GUEST_HEX]}"
     return f"C{customer['CustomerID']}"
-
-
-def clean(value: str | None) -> str:
-    """Without `<>` and control characters, spaces collapsed: what Xero takes for a name."""
-    if not value:
-        return ""
-    if not value.isprintable() or "<" in value or ">" in value:
-        value = "".join(one if one.isprintable() and one not in "<>" else " " for one in value)
-    return " ".join(value.split())
 
 
 def tax_number(customer: Customer) -> str:
@@ -174,14 +166,12 @@ def _address(addresses: Sequence[Address], type_: int, kind: str, findings: list
         return None
     found = {"AddressType": kind}
     for field, column, limit in _ADDRESS_FIELDS:
-        value = row[column]
+        value = line(row[column])
+        if len(value) > limit:
+            findings.append(f"{column} was cut to {limit} characters")
         if value:
-            value = " ".join(value.split())
-            if len(value) > limit:
-                findings.append(f"{column} was cut to {limit} characters")
-            if value:
-                found[field] = value[:limit]
-    country = row["CountryName"] or row["CountryTwoLetterCode"]
+            found[field] = value[:limit]
+    country = line(row["CountryName"] or row["CountryTwoLetterCode"])
     if country:
         # Xero takes letters only, at most 50.
         letters = "".join(one for one in country if not one.isdigit()).strip()[:50]

@@ -9,6 +9,7 @@ import orjson
 from streams.transform.context import Draft, Line
 from streams.transform.errors import invalid
 from streams.transform.money import number
+from streams.transform.texts import line
 
 TEXT_LIMIT = 255  # InvoiceNumber, Reference
 _UNUSABLE = frozenset(" ,/\t\r\n")  # the payment marker is `<number>/<ordinal>`; read-backs list numbers with commas
@@ -81,7 +82,7 @@ def _reference(draft: Draft) -> str:
     value = order["custom"].get(column)
     if value is None and column in row and not isinstance(row[column], list | dict):
         value = None if row[column] is None else str(row[column])
-    value = " ".join((value or "").split())
+    value = line(value)
     if not value:
         return str(order["OrderID"])
     if len(value) > TEXT_LIMIT:

@@ -10,6 +10,7 @@ from streams.transform import classes, xero_math
 from streams.transform.context import Draft, Line
 from streams.transform.errors import Refuse, invalid
 from streams.transform.money import FOUR, ONE, UNITS, XERO_DECIMALS, ZERO, rounded, shares, text
+from streams.transform.texts import printable
 
 DESCRIPTION_LIMIT = 4000  # xero.md §4.3
 _LINES_SHOWN = 3
@@ -180,9 +181,7 @@ def _line(
 
 
 def _description(draft: Draft, value: str) -> str:
-    if not value.isprintable():
-        # Control characters break Xero's XML; a line break does not.
-        value = "".join(one if one.isprintable() or one == "\n" else " " for one in value)
+    value = printable(value)
     if len(value) > DESCRIPTION_LIMIT:
         draft.findings.append(f"a description of {len(value)} characters was cut to {DESCRIPTION_LIMIT}")
         value = value[: DESCRIPTION_LIMIT - 1] + "…"

@@ -7,10 +7,11 @@ from decimal import Decimal
 
 from schemas.types import Tender
 from streams.rules.reference import Account
-from streams.transform import contact, dates
+from streams.transform import dates, exchange
 from streams.transform.context import Draft
 from streams.transform.errors import Refuse, invalid, unmapped
-from streams.transform.money import UNITS, XERO_DECIMALS, ZERO, rounded, text
+from streams.transform.money import ZERO, rounded, text
+from streams.transform.texts import clean
 
 _REFERENCE_LIMIT = 100  # Xero does not document a limit (xero.md §4.5); the marker stands before it
 
@@ -26,14 +27,14 @@ def payments(draft: Draft) -> None:
         if not amount:
             continue
         account = _gift_card_account(draft)
-        found.append(_tender(draft, len(found) + 1, account, amount, day, contact.clean(card["name"])))
+        found.append(_tender(draft, len(found) + 1, account, amount, day, clean(card["name"])))
         left -= amount
     _check_rest(draft, left)
     if left:
         result = draft.order["payment_result"]
         transaction = (result["transaction_id"] or result["authorization_id"] or "") if result else ""
         account = _gateway_account(draft, left)
-        found.append(_tender(draft, len(found) + 1, account, left, day, contact.clean(transaction)))
+        found.append(_tender(draft, len(found) + 1, account, left, day, clean(transaction)))
     draft.payments = found
 
 
@@ -78,7 +79,7 @@ def _exchange(draft: Draft, account: Account, amount: Decimal) -> tuple[str | No
         )
     if draft.rate is None:
         return None, None  # Xero's own rate, as on the invoice
-    bank = rounded(amount / draft.rate, UNITS[XERO_DECIMALS])
+    bank = rounded(amount / draft.rate, exchange.unit_of(base))
     return (None, f"{bank:.2f}") if bank else (text(draft.rate), None)
 
 

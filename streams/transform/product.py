@@ -9,10 +9,10 @@ import orjson
 
 from schemas.types import Command, Item, ProductChanged
 from streams.transform import command
-from streams.transform.contact import clean
 from streams.transform.context import Store
 from streams.transform.errors import Suppress
 from streams.transform.money import FOUR, number, rounded
+from streams.transform.texts import clean
 
 _NAME_LIMIT, _DESCRIPTION_LIMIT = 50, 4000
 CODE_LIMIT = 30  # Item.Code

@@ -80,8 +80,8 @@ def _choose(draft: Draft, line: Line, buyer: Buyer) -> tuple[str, str]:
         "tax_type_missing",
         f"{draft.who}: {line.name}: tax class {line.class_name!r} at {text(rate)} % (country "
         f"{buyer.country or 'unknown'}) fits no TaxType: no rule of the store, {has[0]}, {has[1]}",
-        f"Add to {store.key}.tax: {{class: {line.class_name!r}, rate: {text(rate)}{abroad}, tax_type: …}}; of that rate "
-        f"{store.reference.name} has {', '.join(fitting) or 'none: create one in Xero first'}.",
+        f"Add to {store.key}.tax: {{class: {line.class_name!r}, rate: {text(rate)}{abroad}, tax_type: …}}; of that "
+        f"rate {store.reference.name} has {', '.join(fitting) or 'none: create one in Xero first'}.",
     )
 
 

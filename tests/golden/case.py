@@ -1,8 +1,8 @@
 """Golden cases as files: YAML with named presets, generated rows and Kentico's XML written as mappings.
 
 `use: name` takes a mapping of presets.yaml and lays the rest over it, list by list as a whole. `repeat: 500` in a list
-makes 500 rows, in which `{n}` is the row's number and `{start: a, step: b}` is a + (n - 1) × b. In Kentico's XML columns
-a mapping (or a list of pairs, where a name comes twice) is written as Kentico writes it.
+makes 500 rows, in which `{n}` is the row's number and `{start: a, step: b}` is a + (n - 1) × b; `from: 11` begins with
+that n. In Kentico's XML columns a mapping (or a list of pairs, where a name comes twice) is written as Kentico does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from streams.rules.marks import merged, parse
+from streams.rules.marks import parse
 
 HERE = Path(__file__).parent
 PRESETS: dict[str, Any] = parse((HERE / "presets.yaml").read_text("utf-8"), "presets.yaml").data
@@ -68,7 +68,7 @@ def read(path: Path) -> Case:
     events = []
     for given in whole.get("events") or [{}]:
         assert set(given) <= _EVENT, f"{path.name}: unknown keys of an event {sorted(set(given) - _EVENT)}"
-        one = {key: merged(common[key], given.get(key, {})) for key in _EVENT}
+        one = {key: laid(common[key], given.get(key, {})) for key in _EVENT}
         events.append(Event(one["event"], _webhook(one["data"]), one["expect"]))
     return Case(
         name=path.stem,
@@ -87,10 +87,17 @@ def expanded(value: Any) -> Any:
     """With presets laid under, and repeated rows written out."""
     if isinstance(value, dict):
         own = {key: expanded(one) for key, one in value.items() if key != "use"}
-        return merged(expanded(deepcopy(PRESETS[value["use"]])), own) if "use" in value else own
+        return laid(expanded(deepcopy(PRESETS[value["use"]])), own) if "use" in value else own
     if isinstance(value, list):
         return [row for one in value for row in _repeated(expanded(one))]
     return value
+
+
+def laid(base: Any, over: Any) -> Any:
+    """`over` on `base`: mappings key by key, anything else as a whole; null too."""
+    if isinstance(base, dict) and isinstance(over, dict):
+        return {**base, **{key: laid(base[key], value) if key in base else value for key, value in over.items()}}
+    return over
 
 
 def _repeated(row: Any) -> Iterator[Any]:

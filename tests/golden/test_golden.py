@@ -7,6 +7,8 @@ bytes → Xero's sandbox. What it must come to was worked out by hand from BOOKK
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +22,7 @@ from connectors.xero.sandbox import Sandbox
 from connectors.xero.sandbox.chart import organisation_from
 from schemas.codec import Codec
 from schemas.ids import CommittedIds
-from schemas.types import Command, Order, Sale
+from schemas.types import Command, Item, Order, Sale
 from streams.flow import Made, Refused, Suppressed
 from streams.rules.marks import merged, parse
 from streams.rules.model import RulesDocument
@@ -34,15 +36,48 @@ DEFAULT = parse((Path(__file__).parents[2] / "rules" / "default.yaml").read_text
 CODEC = Codec(CommittedIds())
 _EXPECTED = frozenset(
     {
-        "invoice", "lines", "each_line", "xero", "payments", "contact", "findings", "decisions", "refused",
+        "invoice", "lines", "each_line", "xero", "payments", "contact", "findings", "items", "decisions", "refused",
         "suppressed", "cancelled", "same_money",
     }
 )  # fmt: skip
 
 
+# What the checks must notice: (path in `expect`, a value that is not what comes).
+SABOTAGES: dict[str, tuple[tuple[Any, ...], Any]] = {
+    "date": (("invoice", "Date"), "2026-11-03"),
+    "field-too-many": (("invoice", "CurrencyRate"), 1),
+    "line-text": (("lines", 0, "Description"), "Coffee"),
+    "line-net": (("lines", 0, "net"), Decimal("59.81")),
+    "line-tax": (("lines", 1, "tax"), Decimal("1.47")),
+    "tax-type": (("lines", 2, "TaxType"), "RROUTPUT"),
+    "total": (("xero", "Total"), Decimal("78.71")),
+    "total-tax": (("xero", "TotalTax"), Decimal("13.11")),
+    "payment": (("payments", 0, "Amount"), Decimal("78.69")),
+    "contact": (("contact", "Name"), "Ada Lovelace"),
+    "finding": (("findings",), ["something"]),
+    "refused": (("refused",), {"class": "validation", "code": "unbalanced"}),
+}
+
+
+def sabotaged(name: str) -> Case:
+    """The first case, expecting what does not come, in books of its own."""
+    honest = next(case for case in CASES if case.name == "tax-inclusive")
+    expect = deepcopy(dict(honest.events[0].expect))
+    path, value = SABOTAGES[name]
+    at: Any = expect
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    slug = f"sabotage-{name}"
+    return replace(
+        honest, name=slug, org={**honest.org, "slug": slug}, events=[replace(honest.events[0], expect=expect)]
+    )
+
+
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with running([organisation_from(case.org) for case in CASES]) as started:
+    cases = [*CASES, *map(sabotaged, SABOTAGES)]
+    with running([organisation_from(case.org) for case in cases]) as started:
         yield started
 
 
@@ -53,6 +88,17 @@ def test_there_are_at_least_eighty_cases_and_each_says_what_it_shows() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case(case: Case, sandbox: Sandbox) -> None:
+    run_case(case, sandbox)
+
+
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_a_case_that_expects_anything_else_fails(name: str, sandbox: Sandbox) -> None:
+    with pytest.raises(AssertionError):
+        run_case(sabotaged(name), sandbox)
+
+
+def run_case(case: Case, sandbox: Sandbox) -> None:
+    """Every event of the case, one after the other."""
     books = Books(sandbox, case.name)
     try:
         books.add_items(cast(list[dict[str, Any]], case.items_in_xero))
@@ -76,11 +122,12 @@ def compiled(case: Case, books: Books) -> Store:
 
 def judged(case: Case, event: Event, store: Store, books: Books, first: Sale | None) -> Sale | None:
     """What became of one event is what was expected; the sale, where there is one."""
-    made, findings = became(case, event, store)
+    made, items, findings = became(case, event, store)
     expect = event.expect
     wanted = [str(one) for one in expect.get("findings", [])]
     assert len(findings) == len(wanted), findings
     assert all(any(text in one for one in findings) for text in wanted), findings
+    assert items == expect.get("items", [])
     if "suppressed" in expect:
         assert isinstance(made, Suppressed), made
         says(made.message, made.code, expect["suppressed"])
@@ -106,8 +153,8 @@ def judged(case: Case, event: Event, store: Store, books: Books, first: Sale | N
     return sale
 
 
-def became(case: Case, event: Event, store: Store) -> tuple[Any, tuple[str, ...]]:
-    """The command, refusal or suppression, by way of the topics' own encoding."""
+def became(case: Case, event: Event, store: Store) -> tuple[Any, list[dict[str, Any]], tuple[str, ...]]:
+    """The command, refusal or suppression, by way of the topics' own encoding; items to create; findings."""
     instance, _, site = case.store.partition("/")
     settings = InstanceSettings(name=instance, **case.instance)
     envelope = {
@@ -122,7 +169,8 @@ def became(case: Case, event: Event, store: Store) -> tuple[Any, tuple[str, ...]
     made: Made = outcome.made
     if isinstance(made, dict):
         made = cast(Command, CODEC.decode(CODEC.encode("command", made)))
-    return made, outcome.findings
+    items = [orjson.loads(cast(Item, command["body"])["document"]) for command in outcome.items]
+    return made, items, outcome.findings
 
 
 def says(text: str, code: str, expected: Mapping[str, Any]) -> None:
@@ -138,24 +186,29 @@ def documents(sale: Sale, expect: Mapping[str, Any]) -> None:
     lines = invoice.pop("LineItems")
     base = {"Type": "ACCREC", "Status": "AUTHORISED", **expect["invoice"]}
     same({"InvoiceNumber": sale["number"], **invoice}, base, "invoice")
-    wanted = [row(expect, line) for line in expect["lines"]]
+    wanted = expected_lines(expect)
     assert len(lines) == len(wanted), [line["Description"] for line in lines]
     for number, (line, one) in enumerate(zip(lines, wanted, strict=True), 1):
-        line["Tracking"] = {track["Name"]: track["Option"] for track in line.pop("Tracking", [])}
+        if "Tracking" in line:
+            line["Tracking"] = {track["Name"]: track["Option"] for track in line["Tracking"]}
         same(line, {key: value for key, value in one.items() if key not in ("net", "tax")}, f"line {number}")
     tenders = [tender(one) for one in sale["payments"]]
     assert len(tenders) == len(expect.get("payments", [])), tenders
     for given, one in zip(tenders, expect.get("payments", []), strict=True):
         same(given, one, "payment")
-    same(orjson.loads(sale["contact"]["document"]), expect["contact"], "contact")
+    same(orjson.loads(sale["contact"]["document"]), row(expect["contact"]), "contact")
     for given, one in zip(sale["decisions"], expect.get("decisions", sale["decisions"]), strict=True):
         same(cast(dict[str, Any], given), one, "decision")
 
 
-def row(expect: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:
-    """An expected line with what all lines of the case have; `null` takes that away again."""
-    whole = {"Quantity": 1, "Tracking": {}, **expect.get("each_line", {}), **line}
+def row(*parts: Mapping[str, Any]) -> dict[str, Any]:
+    """An expected document, later parts over earlier ones; `null` takes away what an earlier one has."""
+    whole = {key: value for part in parts for key, value in part.items()}
     return {key: value for key, value in whole.items() if value is not None}
+
+
+def expected_lines(expect: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [row({"Quantity": 1}, expect.get("each_line", {}), line) for line in expect["lines"]]
 
 
 def tender(one: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,7 +232,7 @@ def in_xero(sale: Sale, expect: Mapping[str, Any], books: Books) -> None:
         assert amount(invoice["CurrencyRate"]) == Decimal(sums["CurrencyRate"])
     if "ContactName" in sums:
         assert contact["Name"] == sums["ContactName"]
-    wanted = [row(expect, line) for line in expect["lines"]]
+    wanted = expected_lines(expect)
     for number, (line, one) in enumerate(zip(invoice["LineItems"], wanted, strict=True), 1):
         assert amount(line["LineAmount"]) == Decimal(one["net"]), f"LineAmount {number}"
         assert amount(line["TaxAmount"]) == Decimal(one["tax"]), f"TaxAmount {number}"

@@ -268,7 +268,7 @@ _ORDER: dict[str, Any] = {
         "OrderTotalTax": D("15.74"),
         "OrderGrandTotal": D("94.44"),
         "OrderTotalPriceInMainCurrency": D("94.44"),
-        "OrderGrandTotalInMainCurrency": D("94.44"),
+        "OrderGrandTotalInMainCurrency": None,
         "OrderIsPaid": True,
         "OrderCulture": "en-GB",
         "OrderNote": None,
