@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from connectors.kentico.look import Sight, look
-from connectors.kentico.rest import KenticoRest
 from connectors.kentico.settings import InstanceSettings
+from connectors.kentico.sources import tables_of
+from connectors.kentico.storeapi import StoreApi
 from connectors.xero.connect import organisation_status
 from connectors.xero.errors import XeroError
 from connectors.xero.reference import calls as reference_calls
@@ -28,6 +29,8 @@ from streams.rules.document import RulesDocument
 from streams.rules.reference import OrgReference, build
 
 PLACEHOLDER = "CHANGE-ME"
+# A person waits: one attempt, and not the half minute that a process has.
+_ONCE = {"attempts": 1, "timeout_s": 20.0}
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ def secret_names(settings: Settings) -> list[tuple[str, str]]:
             found += [(f"{where}.rest.header_envs.{n}", v) for n, v in instance.rest.header_envs.items()]
             if instance.rest.oauth2 is not None:
                 found.append((f"{where}.rest.oauth2.client_secret_env", instance.rest.oauth2.client_secret_env))
+        if instance.store_api is not None:
+            found.append((f"{where}.store_api.client_secret_env", instance.store_api.client_secret_env))
     return [(where, name) for where, name in found if name]
 
 
@@ -144,21 +149,37 @@ def _kafka(settings: Settings, kafka: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _kentico(settings: Settings, name: str) -> Iterator[Finding]:
     instance = settings.instances[name]
+    yield from _store_api(settings, name)
     if instance.rest is None:
-        yield Finding(
-            "warning", f"instances.{name}.rest", "no REST: hints cannot be followed, only whole orders come in"
-        )
+        if instance.store_api is None:
+            text = "no REST: hints cannot be followed, only whole orders come in"
+            yield Finding("warning", f"instances.{name}.rest", text)
         return
     told = next(one for one in wiring.instances(settings) if one.name == name)
     for sight in asyncio.run(_looked(told)):
         yield Finding(sight.level, f"instances.{name}.rest", sight.text)
 
 
+def _store_api(settings: Settings, name: str) -> Iterator[Finding]:
+    told = next(one for one in wiring.instances(settings) if one.name == name)
+    where = f"instances.{name}.store_api"
+    if told.store_api is not None and asyncio.run(_answers(StoreApi(name, told.store_api.model_copy(update=_ONCE)))):
+        yield Finding("ok", where, "orders can be read")
+    elif told.store_api is not None:
+        yield Finding("error", where, "it does not answer: check its url, client_id, and the client's secret")
+
+
+async def _answers(api: StoreApi) -> bool:
+    try:
+        return await api.answers()
+    finally:
+        await api.close()
+
+
 async def _looked(instance: InstanceSettings) -> list[Sight]:
     if instance.rest is None:
         return []
-    # A person waits: one attempt, and not the half minute that a process has.
-    rest = KenticoRest(instance.name, instance.rest.model_copy(update={"attempts": 1, "timeout_s": 20.0}))
+    rest = tables_of(instance, instance.rest.model_copy(update=_ONCE))
     try:
         return await look(rest, instance, lambda: datetime.now(UTC))
     finally:

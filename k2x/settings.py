@@ -189,6 +189,18 @@ class Rest(_Part):
         return self
 
 
+class StoreApi(_Part):
+    """Kentico.Xperience.StoreApi of a Kentico 13 live site: orders are read there, whole."""
+
+    url: str = Field(description="of the live site")
+    client_id: str
+    client_secret_env: str
+    main_currency: str | None = Field(None, description="of the site; StoreApi does not say it")
+    timeout_s: float = Field(30.0, gt=0, description="of one request")
+    connections: int = Field(4, ge=1, le=32, description="requests at the same time")
+    requests_per_second: float | None = Field(None, gt=0, description="one order is one request")
+
+
 class Poll(_Part):
     """How an instance is looked through by `k2x run poller`; without this part it is not."""
 
@@ -228,6 +240,10 @@ class Instance(_Part):
     dialect: Literal["k13", "xbyk"] = "k13"
     time_zone: Zone
     rest: Rest | None = None
+    store_api: StoreApi | None = None
+    site: str | None = Field(
+        None, description="SiteName of every order where Kentico does not say it: Xperience, or StoreApi without rest"
+    )
     poll: Poll | None = None
     cdc: Cdc | None = None
     webhook_secret_envs: list[str] = Field(default_factory=list, max_length=2)
@@ -239,8 +255,8 @@ class Instance(_Part):
     def _pollable(self) -> Instance:
         if self.poll is not None and self.rest is None:
             raise ValueError("poll needs rest: polling reads Kentico's REST service")
-        if self.cdc is not None and self.cdc.topic_prefix is not None and self.rest is None:
-            raise ValueError("cdc needs rest: a changed row only says which order is to be read again")
+        if self.cdc is not None and self.cdc.topic_prefix is not None and not (self.rest or self.store_api):
+            raise ValueError("cdc needs rest or store_api: a changed row only says which order is to be read again")
         return self
 
 

@@ -29,7 +29,7 @@ from k2x.audit.xero import Address, XeroBooks
 from k2x.clients import codec
 from k2x.publish import rules_of
 from k2x.secrets import secret
-from k2x.settings import Instance, Notify, Settings
+from k2x.settings import Instance, Notify, Settings, StoreApi
 from k2x.watch.channels import Channel, Mail, Webhook
 from k2x.watch.lag import Watched
 from k2x.watch.settings import WatchSettings
@@ -219,6 +219,23 @@ def instances(
     )
 
 
+def _store_api(given: StoreApi, env: Mapping[str, str] | None, where: str) -> RestSettings:
+    """`env` None: only that there is one."""
+    if env is None:
+        return RestSettings(url=given.url)
+    return RestSettings(
+        url=given.url,
+        oauth2=OAuth2Settings(
+            token_url=f"{given.url.rstrip('/')}/api/store/auth/token",
+            client_id=given.client_id,
+            client_secret=secret(given.client_secret_env, env, f"{where}.store_api.client_secret_env"),
+        ),
+        timeout_s=given.timeout_s,
+        connections=given.connections,
+        requests_per_second=given.requests_per_second,
+    )
+
+
 def _cdc(instance: Instance) -> CdcSettings | None:
     given = instance.cdc
     if given is None:
@@ -268,6 +285,9 @@ def _instance(
             connections=instance.rest.connections,
             requests_per_second=instance.rest.requests_per_second or requests_per_second,
         )
+    api = None
+    if instance.store_api is not None:
+        api = _store_api(instance.store_api, env if rest_secrets else None, where)
     token = None
     if webhooks and instance.hint_token_env:
         token = secret(instance.hint_token_env, env, f"{where}.hint_token_env")
@@ -278,6 +298,9 @@ def _instance(
         secrets=tuple(secret(v, env, f"{where}.webhook_secret_envs") for v in instance.webhook_secret_envs if webhooks),
         hint_token=token,
         rest=rest,
+        store_api=api,
+        site=instance.site,
+        main_currency=instance.store_api.main_currency if instance.store_api else None,
         poll=PollSettings(**instance.poll.model_dump()) if instance.poll else None,
         cdc=_cdc(instance),
         prices_include_tax={

@@ -21,17 +21,17 @@ from connectors.kentico.bringing import Bringer, What
 from connectors.kentico.cursors import Cursors
 from connectors.kentico.errors import RestError, RestUnreadable
 from connectors.kentico.events import ORDER
-from connectors.kentico.lookups import Lookups
-from connectors.kentico.reading import Reading
+from connectors.kentico.reading import TableSource
 from connectors.kentico.receiver import Delivers
-from connectors.kentico.rest import KenticoRest
-from connectors.kentico.watched import ORDERS
+from connectors.kentico.rest import TableRest
+from connectors.kentico.settings import Dialect, InstanceSettings
+from connectors.kentico.watched import orders_of
 from schemas.errors import NotDelivered, RegistryUnavailable
 from schemas.types import Backfill
 
 log = structlog.get_logger()
 
-_DATE = "OrderDate"
+_DATES: Mapping[Dialect, str] = {"K13": "OrderDate", "XBYK": "OrderCreatedWhen"}
 _SITE = "OrderSiteID"
 _LONGEST_PAUSE_S = 60.0
 _AGAIN_S = 2.0
@@ -46,10 +46,10 @@ class Span:
     since: date
     until: date | None = None
 
-    def where(self, more: str = "") -> str:
+    def where(self, dialect: Dialect, more: str = "") -> str:
         """As SQL."""
-        parts = [f"{_DATE} >= '{self.since}T00:00:00'"]
-        parts += [f"{_DATE} < '{self.until}T00:00:00'"] if self.until else []
+        parts = [f"{_DATES[dialect]} >= '{self.since}T00:00:00'"]
+        parts += [f"{_DATES[dialect]} < '{self.until}T00:00:00'"] if self.until else []
         return " AND ".join(parts + ([more] if more else []))
 
 
@@ -73,9 +73,8 @@ class Plan:
 
 
 async def plan(
-    rest: KenticoRest,
-    lookups: Lookups,
-    reading: Reading,
+    instance: InstanceSettings,
+    source: TableSource,
     span: Span,
     cutovers: Mapping[str, date | None],
     *,
@@ -85,33 +84,38 @@ async def plan(
 
     RestError where Kentico fails.
     """
-    total = await rest.count(ORDERS.object_type, span.where())
-    tables = await lookups.tables((), ())
+    rest, orders, dialect = source.rest, orders_of(instance.dialect), instance.dialect
+    total = await rest.count(orders.object_type, span.where(dialect))
+    tables = await source.lookups.tables((), ())
+    named = {site_id: row["SiteName"] for site_id, row in sorted(tables.sites.items())}
     sites = []
-    for site_id, row in sorted(tables.sites.items()):
-        found = await rest.count(ORDERS.object_type, span.where(f"{_SITE} = {site_id}"))
-        cutover = cutovers.get(row["SiteName"])
+    for site_id, name in named.items() if named else [(0, instance.site or "")]:
+        own = f"{_SITE} = {site_id}" if named else ""
+        found = await rest.count(orders.object_type, span.where(dialect, own)) if named else total
+        cutover = cutovers.get(name)
         before = 0
         if found and cutover is not None:
-            earlier = f"{_SITE} = {site_id} AND {_DATE} < '{cutover}T00:00:00'"
-            before = await rest.count(ORDERS.object_type, span.where(earlier))
+            earlier = f"{_DATES[dialect]} < '{cutover}T00:00:00'" + (f" AND {own}" if own else "")
+            before = await rest.count(orders.object_type, span.where(dialect, earlier))
         if found:
-            sites.append(SitePlan(row["SiteName"], found, before))
-    requests, seconds = await _sample(rest, reading, span) if measured else (0.0, 0.0)
+            sites.append(SitePlan(name, found, before))
+    requests, seconds = await _sample(instance, source, span) if measured else (0.0, 0.0)
     batches = -(-total // BATCH)
     pages = -(-total // rest.page)
     return Plan(total, tuple(sites), pages + round(batches * requests), batches * seconds)
 
 
-async def _sample(rest: KenticoRest, reading: Reading, span: Span) -> tuple[float, float]:
+async def _sample(instance: InstanceSettings, source: TableSource, span: Span) -> tuple[float, float]:
     """(requests, seconds) of a batch, from the first of the span; it is read twice, as the first meets new SKUs."""
-    rows = await rest.top(ORDERS.object_type, BATCH, where=span.where(), columns=[ORDERS.key], orderby=ORDERS.key)
-    ids = [row[ORDERS.key] for row in rows]
+    rest, orders = source.rest, orders_of(instance.dialect)
+    where = span.where(instance.dialect)
+    rows = await rest.top(orders.object_type, BATCH, where=where, columns=[orders.key], orderby=orders.key)
+    ids = [row[orders.key] for row in rows]
     if not ids:
         return 0.0, 0.0
-    await reading.read(ORDER, ids)
+    await source.reading.read(ORDER, ids)
     calls, began = rest.calls, time.perf_counter()
-    await reading.read(ORDER, ids)
+    await source.reading.read(ORDER, ids)
     share = BATCH / len(ids)
     return float(rest.calls - calls), (time.perf_counter() - began) * share
 
@@ -122,7 +126,8 @@ class History:
 
     def __init__(
         self,
-        rest: KenticoRest,
+        instance: InstanceSettings,
+        rest: TableRest,
         bringer: Bringer,
         cursors: Cursors,
         deliver: Delivers,
@@ -135,6 +140,7 @@ class History:
         room: Callable[[int], Awaitable[None]],
         progress: Callable[[Backfill, str | None], None] = lambda state, problem: None,
     ) -> None:
+        self._dialect, self._orders = instance.dialect, orders_of(instance.dialect)
         self._rest = rest
         self._bringer = bringer
         self._cursors = cursors
@@ -189,13 +195,15 @@ class History:
         return state
 
     async def _begin(self) -> Backfill:
-        newest = await self._rest.top(ORDERS.object_type, 1, columns=[ORDERS.key], orderby=f"{ORDERS.key} DESC")
+        newest = await self._rest.top(
+            self._orders.object_type, 1, columns=[self._orders.key], orderby=f"{self._orders.key} DESC"
+        )
         state: Backfill = {
             "since": self._span.since.isoformat(),
             "until": self._span.until.isoformat() if self._span.until else None,
             "after": 0,
-            "last": int(newest[0][ORDERS.key]) if newest else 0,
-            "total": await self._rest.count(ORDERS.object_type, self._span.where()),
+            "last": int(newest[0][self._orders.key]) if newest else 0,
+            "total": await self._rest.count(self._orders.object_type, self._span.where(self._dialect)),
             "delivered": 0,
             "refused": 0,
             "gone": 0,
@@ -210,13 +218,17 @@ class History:
     async def _batches(self, after: int, last: int) -> AsyncIterator[list[int]]:
         """OrderIDs in batches, read a page at a time."""
         while after < last:
-            where = self._span.where(f"{ORDERS.key} > {after} AND {ORDERS.key} <= {last}")
+            where = self._span.where(self._dialect, f"{self._orders.key} > {after} AND {self._orders.key} <= {last}")
             rows = await self._rest.top(
-                ORDERS.object_type, self._rest.page, where=where, columns=[ORDERS.key], orderby=ORDERS.key
+                self._orders.object_type,
+                self._rest.page,
+                where=where,
+                columns=[self._orders.key],
+                orderby=self._orders.key,
             )
-            ids = [i for row in rows if isinstance(i := row.get(ORDERS.key), int) and after < i <= last]
+            ids = [i for row in rows if isinstance(i := row.get(self._orders.key), int) and after < i <= last]
             if len(ids) < len(rows) or ids != sorted(set(ids)):
-                raise RestUnreadable(f"{self._rest.instance}: {ORDERS.object_type}: rows that were not asked for")
+                raise RestUnreadable(f"{self._rest.instance}: {self._orders.object_type}: rows that were not asked for")
             for first in range(0, len(ids), BATCH):
                 yield ids[first : first + BATCH]
             if len(ids) < self._rest.page:

@@ -14,7 +14,7 @@ from typing import Any
 
 from connectors.kentico.join import Row, customer_data, order_data, sku_data
 from connectors.kentico.lookups import Lookups
-from connectors.kentico.rest import KenticoRest
+from connectors.kentico.rest import TableRest
 from connectors.kentico.settings import InstanceSettings
 
 
@@ -41,7 +41,7 @@ Read = Found | Missing | Torn
 
 
 async def read_orders(
-    rest: KenticoRest, lookups: Lookups, instance: InstanceSettings, ids: Sequence[int]
+    rest: TableRest, lookups: Lookups, instance: InstanceSettings, ids: Sequence[int]
 ) -> dict[int, Read]:
     """Each order id with what was found. RestError where the service failed; nothing is half answered."""
     orders = {row["OrderID"]: row for row in await rest.rows_in("ecommerce.order", "OrderID", ids, orderby="OrderID")}
@@ -49,7 +49,7 @@ async def read_orders(
     if not orders:
         return results
     customers_wanted = sorted({row["OrderCustomerID"] for row in orders.values() if row.get("OrderCustomerID")})
-    items, addresses, history, customers = await _together(
+    items, addresses, history, customers = await together(
         rest.rows_in("ecommerce.orderitem", "OrderItemOrderID", orders, orderby="OrderItemID"),
         rest.rows_in("ecommerce.orderaddress", "AddressOrderID", orders, orderby="AddressID"),
         rest.rows_in("ecommerce.orderstatususer", "OrderID", orders, orderby="OrderStatusUserID"),
@@ -62,17 +62,17 @@ async def read_orders(
     sku_ids = {row["OrderItemSKUID"] for row in items if row.get("OrderItemSKUID")}
     tables = await lookups.tables(orders.values(), sku_ids)
     of_customer = {row["CustomerID"]: row for row in customers}
-    parts = [_grouped(items, "OrderItemOrderID"), _grouped(addresses, "AddressOrderID"), _grouped(history, "OrderID")]
+    parts = [grouped(items, "OrderItemOrderID"), grouped(addresses, "AddressOrderID"), grouped(history, "OrderID")]
     for order_id, order in orders.items():
         own_items, own_addresses, own_history = (part.get(order_id, []) for part in parts)
         customer = of_customer.get(order.get("OrderCustomerID"))
         data = order_data(order, own_items, own_addresses, own_history, customer, tables, instance.tax_address)
-        whole = modified.get(order_id) == order.get("OrderLastModified") and not _lines_missing(order, own_items)
+        whole = modified.get(order_id) == order.get("OrderLastModified") and not lines_missing(order, own_items)
         results[order_id] = Found(data) if whole else Torn(data)
     return results
 
 
-async def read_customers(rest: KenticoRest, lookups: Lookups, ids: Sequence[int]) -> dict[int, Read]:
+async def read_customers(rest: TableRest, lookups: Lookups, ids: Sequence[int]) -> dict[int, Read]:
     """Each customer id with what was found."""
     rows = await rest.rows_in("ecommerce.customer", "CustomerID", ids, orderby="CustomerID")
     tables = await lookups.tables((), ())
@@ -80,7 +80,7 @@ async def read_customers(rest: KenticoRest, lookups: Lookups, ids: Sequence[int]
     return {i: found.get(i, Missing()) for i in ids}
 
 
-async def read_skus(rest: KenticoRest, lookups: Lookups, ids: Sequence[int]) -> dict[int, Read]:
+async def read_skus(rest: TableRest, lookups: Lookups, ids: Sequence[int]) -> dict[int, Read]:
     """Each SKU id with what was found."""
     for sku_id in ids:
         lookups.forget_sku(sku_id)
@@ -90,7 +90,7 @@ async def read_skus(rest: KenticoRest, lookups: Lookups, ids: Sequence[int]) -> 
     return {i: found.get(i, Missing()) for i in ids}
 
 
-async def _together(*reads: Any) -> list[list[Row]]:
+async def together(*reads: Any) -> list[list[Row]]:
     """All results; the first failure cancels the others and is raised as itself."""
     tasks = [asyncio.ensure_future(read) for read in reads]
     try:
@@ -102,13 +102,13 @@ async def _together(*reads: Any) -> list[list[Row]]:
         raise
 
 
-def _lines_missing(order: Row, items: Sequence[Row]) -> bool:
+def lines_missing(order: Row, items: Sequence[Row], total: str = "OrderTotalPrice") -> bool:
     """An order that costs something but has no line is being edited: Kentico deletes its items and inserts new."""
-    price = order.get("OrderTotalPrice")
+    price = order.get(total)
     return not items and isinstance(price, int | Decimal) and price > 0
 
 
-def _grouped(rows: Sequence[Row], column: str) -> dict[int, list[Row]]:
+def grouped(rows: Sequence[Row], column: str) -> dict[int, list[Row]]:
     groups: dict[int, list[Row]] = {}
     for row in rows:
         groups.setdefault(row[column], []).append(row)

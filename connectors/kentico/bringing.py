@@ -20,7 +20,7 @@ from connectors.kentico.echo import Recent, digest
 from connectors.kentico.errors import FieldError
 from connectors.kentico.events import CUSTOMER, ORDER, SKU, build
 from connectors.kentico.outbound import Outbound
-from connectors.kentico.reading import Reading
+from connectors.kentico.reading import Reads
 from connectors.kentico.receiver import Delivers
 from connectors.kentico.settings import InstanceSettings
 from schemas import topics
@@ -81,7 +81,7 @@ class Bringer:
         codec: Codec,
         deliver: Delivers,
         clock: Callable[[], datetime],
-        reading: Reading,
+        reading: Reads,
         max_record_bytes: int,
         *,
         component: str,

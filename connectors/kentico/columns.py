@@ -232,3 +232,5 @@ ORDER_ESSENTIAL = (
     "OrderDiscounts",
     "OrderPaymentResult",
 )
+# The same of Xperience by Kentico, under the names above.
+XBYK_ESSENTIAL = ("OrderDate", "OrderLastModified", "OrderTotalPrice", "OrderTotalTax", "OrderGrandTotal")

@@ -17,7 +17,7 @@ from connectors.kentico import columns
 from connectors.kentico.aggregate import Facts, Source, build_customer, build_order, build_product
 from connectors.kentico.errors import BadValue, FieldError
 from connectors.kentico.fields import guid, identity, integer, read, text
-from connectors.kentico.settings import InstanceSettings
+from connectors.kentico.settings import Dialect, InstanceSettings
 from connectors.kentico.times import moment
 from connectors.kentico.xbyk import k13_names
 from schemas.types import Change, CustomerChanged, Order, ProductChanged
@@ -110,9 +110,9 @@ def route(
         raise FieldError(f"{path}data.refund", "is missing: order.refunded needs it")
     if instance.dialect == "XBYK":
         data = k13_names(data)
-    lacking = _lacks(data) if object_type == ORDER else (None if whole in data else whole)
+    lacking = _lacks(data, instance.dialect) if object_type == ORDER else (None if whole in data else whole)
     # A refund is nowhere in Kentico's tables, so reading the order again would lose it.
-    if lacking and instance.rest is not None and data.get("refund") is None:
+    if lacking and instance.followed and data.get("refund") is None:
         return _change(facts, object_type, object_id, object_guid, lacking)
     _same_object(data, whole, object_type, object_id, path)
     return Routed(SCHEMAS[object_type], build(object_type, data, facts), object_type, object_id)
@@ -236,7 +236,7 @@ def _same_object(data: Mapping[str, Any], member: str, object_type: str, object_
         raise FieldError(f"{path}data.{member}.{column}", f"is {str(row[column])[:40]}, but objectId is {object_id}")
 
 
-def _lacks(data: Mapping[str, Any]) -> str | None:
+def _lacks(data: Mapping[str, Any], dialect: Dialect) -> str | None:
     """The first thing that a whole order needs and the sender left out; None for a whole one.
 
     An absent name is a lack; a null is the sender's statement that there is none.
@@ -244,6 +244,8 @@ def _lacks(data: Mapping[str, Any]) -> str | None:
     order = data.get("order")
     if not isinstance(order, dict):
         return "order"
+    if dialect == "XBYK":
+        return _lacks_of_xperience(data, order)
     for column in columns.ORDER_ESSENTIAL:
         if column not in order:
             return f"order.{column}"
@@ -258,6 +260,12 @@ def _lacks(data: Mapping[str, Any]) -> str | None:
         if not (currency.get("CurrencyIsMain") or currency.get("MainCurrencyCode")):
             return "currency.MainCurrencyCode"
     return _lacks_in_rows(data)
+
+
+def _lacks_of_xperience(data: Mapping[str, Any], order: Mapping[str, Any]) -> str | None:
+    """Currency, payment flag, tax summary and SKU table are not Xperience's: rules stand for them."""
+    lacking = next((f"order.{column}" for column in columns.XBYK_ESSENTIAL if column not in order), None)
+    return lacking or next((m for m in ("items", "addresses", "customer", "status") if data.get(m) is None), None)
 
 
 # Members a whole order has, and the order's column that says whether there is one (None: always).

@@ -16,7 +16,7 @@ from connectors.kentico.cursors import State
 from connectors.kentico.events import ORDER
 from connectors.kentico.rest import Row
 from connectors.kentico.settings import PollerSettings
-from connectors.kentico.watched import ADDRESSES, CUSTOMERS, ITEMS, ORDERS, Watched
+from connectors.kentico.watched import ADDRESSES, CUSTOMERS, ITEMS, Watched
 
 log = structlog.get_logger()
 
@@ -31,7 +31,13 @@ class Gatherer:
     """`forgotten` says that an order left `state.known`, which only its own record can tell."""
 
     def __init__(
-        self, instance: str, settings: PollerSettings, bringer: Bringer, state: State, clock: Callable[[], datetime]
+        self,
+        instance: str,
+        settings: PollerSettings,
+        bringer: Bringer,
+        state: State,
+        clock: Callable[[], datetime],
+        orders: Watched,
     ) -> None:
         self.forgotten = False
         self._instance = instance
@@ -39,6 +45,7 @@ class Gatherer:
         self._bringer = bringer
         self._state = state
         self._clock = clock
+        self._orders = orders
 
     async def bring(self, object_type: str, wanted: Wanted) -> None:
         """Bring the objects, a batch at a time, and note every row that is thereby done."""
@@ -92,7 +99,7 @@ class Gatherer:
 
     def _note(self, data: Mapping[str, Any], *, whole: bool) -> None:
         """Every row of an aggregate is done as it was read; its customer only where the order itself went out."""
-        self._done(ORDERS, [data["order"]])
+        self._done(self._orders, [data["order"]])
         for member, table in _PARTS:
             self._done(table, data.get(member) or ())
         if whole and data.get("customer"):
@@ -102,7 +109,7 @@ class Gatherer:
         mark = self._state.tables.get(table.object_type)
         for row in rows:
             if mark is not None and is_id(row.get(table.key)):
-                mark.done(row[table.key], row.get(table.stamp))
+                mark.done(row[table.key], row.get(table.read_as or table.stamp))
 
 
 def is_id(value: object) -> bool:

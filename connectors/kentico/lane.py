@@ -16,17 +16,15 @@ from typing import Any, cast
 import structlog
 
 from connectors.kentico import metrics
-from connectors.kentico.aggregate import Facts, deleted_order
+from connectors.kentico.aggregate import Facts, Source, deleted_order
 from connectors.kentico.batch import Found, Missing, Read, Torn
 from connectors.kentico.echo import Echoes
 from connectors.kentico.errors import FieldError, RestError
 from connectors.kentico.events import ORDER, build
-from connectors.kentico.lookups import Lookups
 from connectors.kentico.outbound import Outbound
 from connectors.kentico.pending import Debounce, Hint, Pending
-from connectors.kentico.reading import Reading
+from connectors.kentico.reading import Reads
 from connectors.kentico.receiver import Delivers
-from connectors.kentico.rest import KenticoRest
 from connectors.kentico.settings import InstanceSettings, ReaderSettings
 from schemas import topics
 from schemas.codec import Codec
@@ -62,15 +60,16 @@ class Lane:
         codec: Codec,
         deliver: Delivers,
         clock: Callable[[], datetime],
-        rest: KenticoRest,
-        lookups: Lookups,
+        reading: Reads,
+        read_by: Source = "REST",
     ) -> None:
         self.waiting = Debounce(settings.debounce_s)
         self._instance = instance
         self._settings = settings
         self._deliver = deliver
         self._clock = clock
-        self._reading = Reading(rest, lookups, instance)
+        self._reading = reading
+        self._read_by = read_by
         self._outbound = Outbound(instance.name, codec, settings.max_record_bytes)
         self._echoes = Echoes(instance.writeback_columns)
         self._woken = asyncio.Event()
@@ -190,7 +189,7 @@ class Lane:
         facts = Facts(
             instance=self._instance,
             event_type="order.updated" if pending.deleted else change["event_type"],
-            source="REPLAY" if pending.replay else "REST",
+            source="REPLAY" if pending.replay else self._read_by,
             observed_at=observed_at,
             received_at=pending.first_received_at,
             event_id=change["event_id"],

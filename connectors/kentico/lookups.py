@@ -10,7 +10,7 @@ import structlog
 
 from connectors.kentico.errors import RestDenied, RestNotFound
 from connectors.kentico.join import Row, Tables, by_identity, rates
-from connectors.kentico.rest import KenticoRest
+from connectors.kentico.rest import TableRest
 
 log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ class Lookups:
     `calls` counts this object's own requests for whole tables; those for SKUs by need are the batch's.
     """
 
-    def __init__(self, rest: KenticoRest, refresh_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rest: TableRest, refresh_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.calls = 0
         self._rest = rest
         self._refresh_s = refresh_s

@@ -24,11 +24,11 @@ from connectors.kentico.events import ORDER
 from connectors.kentico.gathering import Gatherer
 from connectors.kentico.known import KnownOrders
 from connectors.kentico.receiver import Delivers
-from connectors.kentico.rest import KenticoRest
+from connectors.kentico.rest import TableRest
 from connectors.kentico.scan import Scanner
 from connectors.kentico.settings import InstanceSettings, PollerSettings, PollSettings
 from connectors.kentico.sweep import sweep
-from connectors.kentico.watched import ORDERS, WATCHED, Watched
+from connectors.kentico.watched import Watched, orders_of, watched
 from schemas.errors import NotDelivered, RegistryUnavailable
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ class Poll:
         instance: InstanceSettings,
         polling: PollSettings,
         settings: PollerSettings,
-        rest: KenticoRest,
+        rest: TableRest,
         bringer: Bringer,
         cursors: Cursors,
         deliver: Delivers,
@@ -62,7 +62,8 @@ class Poll:
         self._deliver = deliver
         self._clock = clock
         self._state = state
-        self._gatherer = Gatherer(instance.name, settings, bringer, state, clock)
+        self._watched, self._orders = watched(instance.dialect), orders_of(instance.dialect)
+        self._gatherer = Gatherer(instance.name, settings, bringer, state, clock, self._orders)
         overlap = timedelta(seconds=polling.overlap_s)
         self._scanner = Scanner(
             instance, overlap, rest, bringer, self._gatherer, cursors, deliver, clock, state, self._save
@@ -100,9 +101,9 @@ class Poll:
     async def cycle(self, stop: asyncio.Event) -> None:
         """One look at everything. RestError or NotDelivered where it could not be completed."""
         # All tables begin before the first object is brought, so that its rows are noted in each.
-        if any([await self._with(table, self._begin(table, stop)) for table in WATCHED if self._is_new(table)]):
+        if any([await self._with(table, self._begin(table, stop)) for table in self._watched if self._is_new(table)]):
             await self._save()
-        for table in WATCHED:
+        for table in self._watched:
             if not self._is_new(table):
                 await self._with(table, self._scanner.scan(table, stop))
         # Last, so that an order is given up only while everything else can be read.
@@ -135,10 +136,12 @@ class Poll:
     async def _floor(self) -> int:
         """The last order that was there when polling began: those up to it are a backfill's."""
         if self._state.known is None:
-            newest = await self._rest.top(ORDERS.object_type, 1, columns=[ORDERS.key], orderby=f"{ORDERS.key} DESC")
-            last = newest[0].get(ORDERS.key) if newest else 0
+            newest = await self._rest.top(
+                self._orders.object_type, 1, columns=[self._orders.key], orderby=f"{self._orders.key} DESC"
+            )
+            last = newest[0].get(self._orders.key) if newest else 0
             if not isinstance(last, int):
-                raise RestUnreadable(f"{self._name}: {ORDERS.object_type}: a row without {ORDERS.key}")
+                raise RestUnreadable(f"{self._name}: {self._orders.object_type}: a row without {self._orders.key}")
             self._state.known = KnownOrders(last)
             self._gatherer.forgotten = True
             log.info("poller.begins", instance=self._name, after_order=last)
@@ -150,7 +153,7 @@ class Poll:
         if known is None:
             return
         try:
-            swept = await sweep(self._rest, ORDERS, known, self._polling.most_deletions, self._sweeps)
+            swept = await sweep(self._rest, self._orders, known, self._polling.most_deletions, self._sweeps)
         except SweepImplausible as error:
             self._left_out("sweep", error)
             return

@@ -14,13 +14,12 @@ import structlog
 
 from connectors.kentico.bringing import Bringer
 from connectors.kentico.cursors import BACKFILL, Cursors
-from connectors.kentico.lookups import Lookups
 from connectors.kentico.ownership import Ownership
 from connectors.kentico.poll import Poll
-from connectors.kentico.reading import Reading
+from connectors.kentico.reading import TableSource
 from connectors.kentico.receiver import Delivers
-from connectors.kentico.rest import KenticoRest
 from connectors.kentico.settings import InstanceSettings, PollerSettings, PollSettings
+from connectors.kentico.sources import table_source
 from schemas.codec import Codec
 
 log = structlog.get_logger()
@@ -68,10 +67,10 @@ class Poller:
     async def _poll(self, records: Mapping[bytes, bytes], stop: asyncio.Event, lost: asyncio.Event) -> None:
         """All instances side by side until either event; what is under way is finished, as far as there is time."""
         halt = asyncio.Event()
-        clients = [KenticoRest(instance.name, rest) for instance, rest, _ in self._polled]
+        sources = [table_source(instance, rest, self._settings.lookups_refresh_s) for instance, rest, _ in self._polled]
         polls = [
-            self._of(instance, polling, client, records)
-            for (instance, _, polling), client in zip(self._polled, clients, strict=True)
+            self._of(instance, polling, source, records)
+            for (instance, _, polling), source in zip(self._polled, sources, strict=True)
         ]
         tasks = [asyncio.create_task(poll.run(halt), name="poll") for poll in polls]
         ends = [asyncio.create_task(event.wait()) for event in (stop, lost)]
@@ -84,29 +83,28 @@ class Poller:
             _, late = await asyncio.wait(tasks, timeout=_DRAIN_S)
             for task in late:
                 task.cancel()
-            for client in clients:
-                await client.close()
+            for source in sources:
+                await source.rest.close()
         for task in tasks:  # the first that failed says why
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
     def _of(
-        self, instance: InstanceSettings, polling: PollSettings, rest: KenticoRest, records: Mapping[bytes, bytes]
+        self, instance: InstanceSettings, polling: PollSettings, source: TableSource, records: Mapping[bytes, bytes]
     ) -> Poll:
         cursors = Cursors(instance.name, instance.zone, self._codec)
-        reading = Reading(rest, Lookups(rest, self._settings.lookups_refresh_s), instance)
         bringer = Bringer(
             instance,
             self._codec,
             self._deliver,
             self._clock,
-            reading,
+            source.reading,
             self._settings.max_record_bytes,
             component="poller",
             remembers=True,
         )
         state = cursors.state(records)
-        return Poll(instance, polling, self._settings, rest, bringer, cursors, self._deliver, self._clock, state)
+        return Poll(instance, polling, self._settings, source.rest, bringer, cursors, self._deliver, self._clock, state)
 
 
 def _is_ours(key: bytes) -> bool:

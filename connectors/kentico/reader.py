@@ -16,11 +16,10 @@ from connectors.kentico.echo import BEFORE_HEADER, WRITTEN_BACK
 from connectors.kentico.events import CUSTOMER, ORDER, SKU
 from connectors.kentico.intake import Intake, Taken
 from connectors.kentico.lane import Lane
-from connectors.kentico.lookups import Lookups
 from connectors.kentico.pending import Hint
 from connectors.kentico.receiver import Delivers
-from connectors.kentico.rest import KenticoRest
 from connectors.kentico.settings import ReaderSettings
+from connectors.kentico.sources import Source, source_of
 from schemas import topics
 from schemas.codec import Codec
 from schemas.delivery import Record
@@ -50,14 +49,13 @@ class Reader:
         self._deliver = deliver
         self._clock = clock
         self._stop = asyncio.Event()
-        self._clients: list[KenticoRest] = []
+        self._sources: dict[str, Source] = {}
         self.lanes: dict[str, Lane] = {}
         for instance in settings.instances:
-            if instance.rest is not None:
-                rest = KenticoRest(instance.name, instance.rest)
-                lookups = Lookups(rest, settings.lookups_refresh_s)
-                self._clients.append(rest)
-                self.lanes[instance.name] = Lane(instance, settings, codec, deliver, clock, rest, lookups)
+            source = source_of(instance, settings.lookups_refresh_s)
+            if source is not None:
+                self._sources[instance.name] = source
+                self.lanes[instance.name] = Lane(instance, settings, codec, deliver, clock, source.reading, source.name)
         self._intake = Intake(
             kafka,
             settings.group_id,
@@ -85,8 +83,8 @@ class Reader:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._intake.close()
-            for client in self._clients:
-                await client.close()
+            for source in self._sources.values():
+                await source.close()
             log.info("reader.stopped", unfinished=len(late))
 
     def _drop_revoked(self) -> None:
@@ -105,7 +103,7 @@ class Reader:
         lane = self.lanes.get(change["instance"])
         natural_key = f"{change['instance']}|{change['object_id']}"
         if lane is None:
-            message = f"instance {change['instance']!r} has no REST service configured, so its hints cannot be read"
+            message = f"instance {change['instance']!r} has neither rest nor store_api, so its hints cannot be read"
             hint = "add instances.<name>.rest to k2x.yaml and redrive, or send whole orders"
             await self._refuse(taken, Reason(ErrorClass.MAPPING, "no_rest", message, hint, natural_key=natural_key))
         elif change["event_type"] == WRITTEN_BACK:
@@ -117,6 +115,12 @@ class Reader:
                 ErrorClass.VALIDATION, "object_type", message, "correct the sender", natural_key=natural_key
             )
             await self._refuse(taken, reason)
+        elif change["object_type"] not in self._sources[change["instance"]].readable:
+            message = f"instance {change['instance']!r} is read by a service that has no {change['object_type']}"
+            hint = "nothing is lost for orders; for customers and products add instances.<name>.rest, then redrive"
+            await self._refuse(
+                taken, Reason(ErrorClass.MAPPING, "not_readable", message, hint, natural_key=natural_key)
+            )
         else:
             lane.offer(Hint(taken.tracker, taken.offset, taken.key, taken.value, taken.headers, change))
 

@@ -6,7 +6,9 @@ is the error, and the others are read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -15,14 +17,21 @@ from connectors.kentico.batch import Read, read_customers, read_orders, read_sku
 from connectors.kentico.errors import RestUnavailable, RestUnreadable
 from connectors.kentico.events import CUSTOMER, ORDER, SKU
 from connectors.kentico.lookups import Lookups
-from connectors.kentico.rest import KenticoRest
+from connectors.kentico.rest import TableRest
 from connectors.kentico.settings import InstanceSettings
 
 log = structlog.get_logger()
 
 
+class Reads(Protocol):
+    """Whatever reads whole objects."""
+
+    async def read(self, object_type: str, ids: Sequence[int]) -> dict[int, Read | Exception]:
+        """Each id with what was found; an id that alone spoils the answer, with its error. An outage is raised."""
+
+
 # What the rows come from: where each of these answers, it is an id that spoils the batch.
-_TYPES = {
+_TYPES: Mapping[str, tuple[str, ...]] = {
     ORDER: (
         "ecommerce.order",
         "ecommerce.orderitem",
@@ -37,9 +46,11 @@ _TYPES = {
 
 
 class Reading:
-    """`await read(ORDER, ids)` for orders, customers or SKUs of one instance."""
+    """`await read(ORDER, ids)` for orders, customers or SKUs of one Kentico 13 instance. `types`: what it can read."""
 
-    def __init__(self, rest: KenticoRest, lookups: Lookups, instance: InstanceSettings) -> None:
+    types: Mapping[str, tuple[str, ...]] = _TYPES
+
+    def __init__(self, rest: TableRest, lookups: Lookups, instance: InstanceSettings) -> None:
         self._rest = rest
         self._lookups = lookups
         self._instance = instance
@@ -62,7 +73,7 @@ class Reading:
             return dict(await self._read_once(object_type, ids))
         except (RestUnreadable, RestUnavailable, KeyError, TypeError, ValueError) as error:
             spoiled = not isinstance(error, RestUnavailable) or error.status == 500
-            if not spoiled or not await self._rest.probe(_TYPES[object_type]):
+            if not spoiled or not await self._rest.probe(self.types[object_type]):
                 raise
             if len(ids) == 1:
                 return {ids[0]: error}
@@ -77,3 +88,12 @@ class Reading:
         if object_type == CUSTOMER:
             return await read_customers(self._rest, self._lookups, ids)
         return await read_skus(self._rest, self._lookups, ids)
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """An instance's tables, its lookups, and what reads whole objects from them."""
+
+    rest: TableRest
+    lookups: Lookups
+    reading: Reading

@@ -19,45 +19,11 @@ Row = dict[str, Any]
 _LONGEST_WHERE = 1_500
 
 
-class KenticoRest(JsonService):
-    """One instance's service. Rows are dicts with Kentico's column names; numbers are int or Decimal."""
+class TableRest(JsonService):
+    """What Kentico 13's REST service and Xperience's have in common: rows of tables by a condition in SQL.
 
-    async def rows(
-        self,
-        object_type: str,
-        *,
-        where: str | None = None,
-        columns: Iterable[str] | None = None,
-        orderby: str | None = None,
-    ) -> list[Row]:
-        """Every row of a type over all sites, in as many pages as it takes; `where` is SQL, `orderby` parts pages."""
-        found: list[Row] = []
-        size = self._settings.page
-        while True:
-            query = {"format": "json", "maxrecords": str(size), "offset": str(len(found))}
-            query |= {"where": where} if where else {}
-            query |= {"columns": ",".join(columns)} if columns else {}
-            query |= {"orderby": orderby} if orderby else {}
-            page, total = list_frame(await self._call("GET", object_type, f"{object_type}/all", query))
-            found += page
-            if not page or len(page) < size or (total is not None and len(found) >= total):
-                return found
-
-    async def top(
-        self,
-        object_type: str,
-        most: int,
-        *,
-        where: str | None = None,
-        columns: Iterable[str] | None = None,
-        orderby: str | None = None,
-    ) -> list[Row]:
-        """The first rows in an order, from all sites, at most one page of them."""
-        query = {"format": "json", "topn": str(min(most, self.page))}
-        query |= {"orderby": orderby} if orderby else {}
-        query |= {"where": where} if where else {}
-        query |= {"columns": ",".join(columns)} if columns else {}
-        return list_frame(await self._call("GET", object_type, f"{object_type}/all", query))[0]
+    Rows are dicts with Kentico's column names; numbers are int or Decimal.
+    """
 
     @property
     def page(self) -> int:
@@ -79,14 +45,99 @@ class KenticoRest(JsonService):
             found += await self.rows(object_type, where=condition, columns=columns, orderby=orderby)
         return found
 
+    async def rows(
+        self,
+        object_type: str,
+        *,
+        where: str | None = None,
+        columns: Iterable[str] | None = None,
+        orderby: str | None = None,
+    ) -> list[Row]:
+        """Every row of a type, in as many pages as it takes; `where` is SQL, `orderby` parts pages."""
+        raise NotImplementedError
+
+    async def top(
+        self,
+        object_type: str,
+        most: int,
+        *,
+        where: str | None = None,
+        columns: Iterable[str] | None = None,
+        orderby: str | None = None,
+    ) -> list[Row]:
+        """The first rows in an order, at most one page of them."""
+        raise NotImplementedError
+
     async def count(self, object_type: str, where: str | None = None) -> int:
         """How many objects of a type there are, or how many a condition finds."""
+        raise NotImplementedError
+
+    async def row(self, object_type: str, key: int | str, *, columns: Iterable[str] | None = None) -> Row | None:
+        """One object by id or GUID; None where there is none."""
+        raise NotImplementedError
+
+    async def update(self, object_type: str, key: int, fields: Mapping[str, str]) -> Row:
+        """Write some columns of one object and leave the others; its row as Kentico answers it."""
+        raise NotImplementedError
+
+    async def probe(self, object_types: Iterable[str]) -> bool:
+        """Whether the service answers for each of these types, asked once."""
+        try:
+            for object_type in object_types:
+                await self._look(object_type)
+        except RestError:
+            return False
+        return True
+
+    async def _look(self, object_type: str) -> None:
+        """Ask for a row, once. RestError where that fails."""
+        raise NotImplementedError
+
+
+class KenticoRest(TableRest):
+    """Kentico 13's: lists are over all sites."""
+
+    async def rows(
+        self,
+        object_type: str,
+        *,
+        where: str | None = None,
+        columns: Iterable[str] | None = None,
+        orderby: str | None = None,
+    ) -> list[Row]:
+        found: list[Row] = []
+        size = self._settings.page
+        while True:
+            query = {"format": "json", "maxrecords": str(size), "offset": str(len(found))}
+            query |= {"where": where} if where else {}
+            query |= {"columns": ",".join(columns)} if columns else {}
+            query |= {"orderby": orderby} if orderby else {}
+            page, total = list_frame(await self._call("GET", object_type, f"{object_type}/all", query))
+            found += page
+            if not page or len(page) < size or (total is not None and len(found) >= total):
+                return found
+
+    async def top(
+        self,
+        object_type: str,
+        most: int,
+        *,
+        where: str | None = None,
+        columns: Iterable[str] | None = None,
+        orderby: str | None = None,
+    ) -> list[Row]:
+        query = {"format": "json", "topn": str(min(most, self.page))}
+        query |= {"orderby": orderby} if orderby else {}
+        query |= {"where": where} if where else {}
+        query |= {"columns": ",".join(columns)} if columns else {}
+        return list_frame(await self._call("GET", object_type, f"{object_type}/all", query))[0]
+
+    async def count(self, object_type: str, where: str | None = None) -> int:
         query = {"format": "json", "maxrecords": "1", "offset": "0"} | ({"where": where} if where else {})
         page, total = list_frame(await self._call("GET", object_type, f"{object_type}/all", query))
         return len(page) if total is None else total
 
     async def row(self, object_type: str, key: int | str, *, columns: Iterable[str] | None = None) -> Row | None:
-        """One object by id or GUID; None where there is none."""
         query = {"format": "json"} | ({"columns": ",".join(columns)} if columns else {})
         try:
             return object_frame(
@@ -96,20 +147,12 @@ class KenticoRest(JsonService):
             return None
 
     async def update(self, object_type: str, key: int, fields: Mapping[str, str]) -> Row:
-        """Write some columns of one object and leave the others; its row as Kentico answers it."""
         content = json.dumps(dict(fields)).encode()
         return object_frame(await self._call("PUT", object_type, f"{object_type}/{key}", {"format": "json"}, content))
 
-    async def probe(self, object_types: Iterable[str]) -> bool:
-        """Whether the service answers for each of these types, asked once."""
-        query = {"format": "json", "topn": "1"}
-        try:
-            for object_type in object_types:
-                url = self._url(f"{object_type}/all", query)
-                list_frame(await self._attempt("GET", object_type, url, None))
-        except RestError:
-            return False
-        return True
+    async def _look(self, object_type: str) -> None:
+        url = self._url(f"{object_type}/all", {"format": "json", "topn": "1"})
+        list_frame(await self._attempt("GET", object_type, url, None))
 
 
 def list_frame(parsed: Any) -> tuple[list[Row], int | None]:

@@ -20,7 +20,7 @@ from connectors.kentico.events import ORDER, SKU
 from connectors.kentico.gathering import Gatherer, Wanted, is_id
 from connectors.kentico.marks import Scan, Table, stamped_at
 from connectors.kentico.receiver import Delivers
-from connectors.kentico.rest import KenticoRest, Row
+from connectors.kentico.rest import Row, TableRest
 from connectors.kentico.settings import InstanceSettings
 from connectors.kentico.watched import SKUS, Watched
 
@@ -37,7 +37,7 @@ class Scanner:
         self,
         instance: InstanceSettings,
         overlap: timedelta,
-        rest: KenticoRest,
+        rest: TableRest,
         bringer: Bringer,
         gatherer: Gatherer,
         cursors: Cursors,

@@ -85,6 +85,9 @@ class InstanceSettings(_Part):
     secrets: tuple[SecretStr, ...] = Field((), max_length=2)
     hint_token: SecretStr | None = None
     rest: RestSettings | None = None
+    store_api: RestSettings | None = Field(None, description="`url` is the live site's; orders are read there")
+    site: str | None = Field(None, description="SiteName of every order, where Kentico does not say it")
+    main_currency: str | None = Field(None, description="of the site, where StoreApi alone is read")
     poll: PollSettings | None = None
     cdc: CdcSettings | None = None
     prices_include_tax: dict[str, bool] = Field(default_factory=dict)
@@ -115,11 +118,18 @@ class InstanceSettings(_Part):
 
     @model_validator(mode="after")
     def _readable(self) -> InstanceSettings:
-        if self.dialect == "XBYK" and self.rest is not None:
-            raise ValueError(
-                "Xperience by Kentico has no REST service of K13's kind: send whole orders, leave rest out"
-            )
+        if self.dialect == "XBYK" and self.rest is not None and self.site is None:
+            raise ValueError("Xperience by Kentico has no sites: `site` says which store its orders are of")
+        if self.dialect == "XBYK" and self.store_api is not None:
+            raise ValueError("StoreApi is a package for Kentico 13: leave store_api out")
+        if self.store_api is not None and self.rest is None and self.site is None:
+            raise ValueError("StoreApi does not name the site: `site` says which store its orders are of")
         return self
+
+    @property
+    def followed(self) -> bool:
+        """Whether a hint can be followed up: events that lack something become one."""
+        return self.rest is not None or self.store_api is not None
 
     @cached_property
     def zone(self) -> ZoneInfo:

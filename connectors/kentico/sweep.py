@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from connectors.kentico.errors import RestUnreadable, SweepImplausible
 from connectors.kentico.known import KnownOrders
-from connectors.kentico.rest import KenticoRest
+from connectors.kentico.rest import TableRest
 from connectors.kentico.watched import Watched
 
 # Missed orders are rare; many mean that our own record of them is behind, and they are read again a part at a time.
@@ -28,7 +28,7 @@ class Swept:
     more: bool = False
 
 
-async def sweep(rest: KenticoRest, orders: Watched, known: KnownOrders, most_deletions: int, turn: int) -> Swept:
+async def sweep(rest: TableRest, orders: Watched, known: KnownOrders, most_deletions: int, turn: int) -> Swept:
     """What differs up to the last known order; `turn` counts the sweeps. RestError where the service failed,
     SweepImplausible for too much."""
     swept = Swept()
@@ -54,7 +54,7 @@ async def sweep(rest: KenticoRest, orders: Watched, known: KnownOrders, most_del
 
 
 async def _compare(
-    rest: KenticoRest, orders: Watched, known: KnownOrders, first: int, last: int, swept: Swept, most_deletions: int
+    rest: TableRest, orders: Watched, known: KnownOrders, first: int, last: int, swept: Swept, most_deletions: int
 ) -> None:
     """By identities, from `first` to `last`: a page at most."""
     rows = await rest.top(

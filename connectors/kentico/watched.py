@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from connectors.kentico.events import CUSTOMER, ORDER, SKU
+from connectors.kentico.settings import Dialect
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Watched:
     owner: str
     of: str
     essential: bool = True
+    read_as: str | None = None  # the stamp's name in the rows that are joined, where it is another
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -34,3 +36,16 @@ SKUS = Watched("ecommerce.sku", "SKUID", "SKULastModified", "SKUID", SKU, False)
 # Orders first: reading one covers its items, addresses and customer, whose rows then need no second look. The status
 # history is not among them: a change of status saves the order.
 WATCHED = (ORDERS, ITEMS, ADDRESSES, CUSTOMERS, SKUS)
+
+# Xperience by Kentico keeps the time of a modification of orders only.
+XBYK_ORDERS = Watched("commerce.order", "OrderID", "OrderModifiedWhen", "OrderID", ORDER, read_as="OrderLastModified")
+
+
+def watched(dialect: Dialect) -> tuple[Watched, ...]:
+    """The tables to look through, orders first."""
+    return (XBYK_ORDERS,) if dialect == "XBYK" else WATCHED
+
+
+def orders_of(dialect: Dialect) -> Watched:
+    """The table of orders."""
+    return watched(dialect)[0]

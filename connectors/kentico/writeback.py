@@ -1,8 +1,8 @@
-"""Writes results into custom columns of Kentico's orders, by partial PUT. Off by default. Guarantee: an offset of the
-write-back topic is committed only after the columns hold the value, or the record is on the dead letters.
+"""Writes results into custom columns of Kentico's orders, by partial PUT, or PATCH to Xperience. Off by default.
 
-Each write reads first: equal values are not written, so a write-back, its echo and the echo's result end there. After a
-write a mark goes to the changes topic, by which the reader knows the echo (see echo).
+Guarantee: an offset of the write-back topic is committed only after the columns hold the value, or the record is on the
+dead letters. Each write reads first: equal values are not written, so a write-back, its echo and the echo's result end
+there. After a write a mark goes to the changes topic, by which the reader knows the echo (see echo).
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from connectors.kentico.errors import BadValue, RestError, RestNotFound, RestRef
 from connectors.kentico.events import ORDER
 from connectors.kentico.intake import Intake, Taken
 from connectors.kentico.receiver import Delivers
-from connectors.kentico.rest import KenticoRest, Row
+from connectors.kentico.rest import Row, TableRest
 from connectors.kentico.settings import InstanceSettings, WritebackSettings
+from connectors.kentico.sources import tables_of
+from connectors.kentico.watched import orders_of
 from schemas import topics
 from schemas.codec import Codec
 from schemas.delivery import Record
@@ -52,11 +54,12 @@ class _Write:
 class _Lane:
     """One instance's writes, a few at a time; never two of one order."""
 
-    def __init__(self, owner: WriteBacks, instance: InstanceSettings, rest: KenticoRest) -> None:
+    def __init__(self, owner: WriteBacks, instance: InstanceSettings, rest: TableRest) -> None:
         self.orders: dict[str, deque[_Write]] = {}
         self.rest = rest
         self._owner = owner
         self._instance = instance
+        self._orders = orders_of(instance.dialect)
         self._woken = asyncio.Event()
 
     def __len__(self) -> int:
@@ -125,8 +128,9 @@ class _Lane:
             allowed = ", ".join(sorted(self._instance.writeback_columns))
             raise WriteBackRefused(f"{', '.join(unknown)}: not among the instance's write-back columns ({allowed})")
         order_id = int(write.value["order_id"])
-        columns = ("OrderID", "OrderLastModified", *sorted(fields))
-        before = await self.rest.row(ORDER, order_id, columns=columns)
+        orders = self._orders
+        columns = (orders.key, orders.stamp, *sorted(fields))
+        before = await self.rest.row(orders.object_type, order_id, columns=columns)
         if before is None:
             raise RestNotFound(f"order {order_id} of instance {self._instance.name} does not exist", 404)
         absent = [name for name in fields if name not in before]
@@ -134,9 +138,9 @@ class _Lane:
             raise WriteBackRefused(f"{', '.join(absent)}: Kentico's order has no such column")
         if all(before[name] == value for name, value in fields.items()):
             return "equal"
-        after = await self.rest.update(ORDER, order_id, fields)
-        if "OrderLastModified" not in after:
-            after = await self.rest.row(ORDER, order_id, columns=columns) or before
+        after = await self.rest.update(orders.object_type, order_id, fields)
+        if orders.stamp not in after:
+            after = await self.rest.row(orders.object_type, order_id, columns=columns) or before
         await self._mark(write, order_id, before, after)
         return "written"
 
@@ -144,8 +148,8 @@ class _Lane:
         """Tell the reader which stamp is ours. A stamp that cannot be read leaves no mark: the sink then compares."""
         now = self._owner.clock()
         try:
-            old = times.moment(before.get("OrderLastModified"), self._instance.zone, now)
-            new = times.moment(after.get("OrderLastModified"), self._instance.zone, now)
+            old = times.moment(before.get(self._orders.stamp), self._instance.zone, now)
+            new = times.moment(after.get(self._orders.stamp), self._instance.zone, now)
         except BadValue as error:
             log.warning("writeback.no_mark", instance=self._instance.name, order=order_id, problem=str(error))
             return
@@ -204,7 +208,7 @@ class WriteBacks:
         self.clock = clock
         self._stop = asyncio.Event()
         self.lanes = {
-            instance.name: _Lane(self, instance, KenticoRest(instance.name, instance.rest))
+            instance.name: _Lane(self, instance, tables_of(instance, instance.rest))
             for instance in settings.instances
             if instance.rest is not None
         }

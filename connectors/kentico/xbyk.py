@@ -69,6 +69,11 @@ def k13_names(data: Data) -> dict[str, Any]:
     return renamed
 
 
+def k13_order(row: Data) -> dict[str, Any]:
+    """The order's own row."""
+    return _renamed(row, _ORDER)
+
+
 def _one(data: Data, member: str, called: str, names: Mapping[str, str]) -> dict[str, Any]:
     return {called: _renamed(data[member], names)} if isinstance(data.get(member), dict) else {}
 
@@ -89,7 +94,7 @@ def _item(row: Any) -> Any:
 
 
 def _percent(fraction: Any) -> Any:
-    if not isinstance(fraction, str | int) or isinstance(fraction, bool):
+    if not isinstance(fraction, str | int | Decimal) or isinstance(fraction, bool):
         return fraction
     try:
         rate = Decimal(fraction) * 100

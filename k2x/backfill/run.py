@@ -14,11 +14,9 @@ from typing import Any
 from connectors.kentico.backfill import History, Plan, Span, plan
 from connectors.kentico.bringing import Bringer
 from connectors.kentico.cursors import BACKFILL, Cursors
-from connectors.kentico.lookups import Lookups
 from connectors.kentico.ownership import Ownership
-from connectors.kentico.reading import Reading
-from connectors.kentico.rest import KenticoRest
 from connectors.kentico.settings import InstanceSettings, PollerSettings
+from connectors.kentico.sources import table_source
 from k2x.audit.log import read_to_end
 from k2x.backfill.words import said
 from k2x.errors import ConfigError, K2xError
@@ -85,17 +83,15 @@ class Backfilling:
             raise ConfigError(f"instances.{instance.name} has no rest: its history cannot be read")
         self._instance = instance
         self._codec = codec
-        self._rest = KenticoRest(instance.name, instance.rest)
-        self._lookups = Lookups(self._rest, _LOOKUPS_S)
-        self._reading = Reading(self._rest, self._lookups, instance)
+        self._source = table_source(instance, instance.rest, _LOOKUPS_S)
         self._cursors = Cursors(instance.name, instance.zone, codec)
 
     async def close(self) -> None:
-        await self._rest.close()
+        await self._source.rest.close()
 
     async def plan(self, span: Span, cutovers: Mapping[str, date | None], *, measured: bool) -> Plan:
         """What `run` would do; `measured`: and how long it takes."""
-        return await plan(self._rest, self._lookups, self._reading, span, cutovers, measured=measured)
+        return await plan(self._instance, self._source, span, cutovers, measured=measured)
 
     async def run(
         self,
@@ -126,13 +122,22 @@ class Backfilling:
                 self._codec,
                 deliverer,
                 _utc_now,
-                self._reading,
+                self._source.reading,
                 PollerSettings.model_fields["max_record_bytes"].default,
                 component="backfill",
                 remembers=False,
             )
             history = History(
-                self._rest, bringer, self._cursors, deliverer, _utc_now, span, state, room=room, progress=say
+                self._instance,
+                self._source.rest,
+                bringer,
+                self._cursors,
+                deliverer,
+                _utc_now,
+                span,
+                state,
+                room=room,
+                progress=say,
             )
             telling = asyncio.create_task(_tell(history, room, say))
             ending = asyncio.create_task(_end_when_lost(ownership.lost, stop))

@@ -111,6 +111,10 @@ class Database:
         found = self._db.execute("SELECT value FROM shop_meta WHERE name = ?", (name,)).fetchone()
         return None if found is None else str(found[0])
 
+    def view(self, name: str, select: str) -> None:
+        """Other names for the same rows; a `Table` of that name can be selected from and counted."""
+        self._db.execute(f"CREATE TEMP VIEW IF NOT EXISTS {name} AS {select}")
+
     def close(self) -> None:
         """Close the file; everything committed is on disk already."""
         self._db.close()

@@ -32,7 +32,7 @@ def list_json(
     count = f'{{"TotalRecords":[{{"TotalRecords":"{total}"}}]}}'
     if not rows:
         return f'{{"{table.plural}":[{count}]}}'.encode()
-    body = ",".join(_row_json(table, row, shuffled, zone, mode) for row in rows)
+    body = ",".join(row_json(table, row, shuffled, zone, mode) for row in rows)
     return f'{{"{table.plural}":[{{"{table.table}":[{body}]}},{count}]}}'.encode()
 
 
@@ -40,10 +40,11 @@ def one_json(table: Table, row: Row, names: Sequence[str], zone: ZoneInfo, mode:
     """One object under its table's name."""
     shuffled = list(names)
     dice.shuffle(shuffled)
-    return f'{{"{table.table}":{_row_json(table, row, shuffled, zone, mode)}}}'.encode()
+    return f'{{"{table.table}":{row_json(table, row, shuffled, zone, mode)}}}'.encode()
 
 
-def _row_json(table: Table, row: Row, names: Sequence[str], zone: ZoneInfo, mode: DateMode) -> str:
+def row_json(table: Table, row: Row, names: Sequence[str], zone: ZoneInfo, mode: DateMode) -> str:
+    """One row as an object."""
     return "{" + ",".join(f'"{name}":{_json(table.columns[name], row[name], zone, mode)}' for name in names) + "}"
 
 

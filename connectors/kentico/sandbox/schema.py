@@ -45,7 +45,8 @@ class Table:
         return next(iter(self.columns))
 
 
-def _table(name: str, table: str, plural: str, columns: str, **more: str) -> Table:
+def made(name: str, table: str, plural: str, columns: str, **more: str) -> Table:
+    """A table from `Column:kind …`; text needs no kind."""
     kinds = {}
     for item in columns.split():
         column, _, kind = item.partition(":")
@@ -54,7 +55,7 @@ def _table(name: str, table: str, plural: str, columns: str, **more: str) -> Tab
 
 
 _TABLES = (
-    _table(
+    made(
         "ecommerce.order",
         "COM_Order",
         "ecommerce_orders",
@@ -70,7 +71,7 @@ _TABLES = (
         modified="OrderLastModified",
         site="OrderSiteID",
     ),
-    _table(
+    made(
         "ecommerce.orderitem",
         "COM_OrderItem",
         "ecommerce_orderitems",
@@ -81,7 +82,7 @@ _TABLES = (
         guid="OrderItemGuid",
         modified="OrderItemLastModified",
     ),
-    _table(
+    made(
         "ecommerce.orderaddress",
         "COM_OrderAddress",
         "ecommerce_orderaddresses",
@@ -90,7 +91,7 @@ _TABLES = (
         guid="AddressGUID",
         modified="AddressLastModified",
     ),
-    _table(
+    made(
         "ecommerce.customer",
         "COM_Customer",
         "ecommerce_customers",
@@ -101,7 +102,7 @@ _TABLES = (
         modified="CustomerLastModified",
         site="CustomerSiteID",
     ),
-    _table(
+    made(
         "ecommerce.address",
         "COM_Address",
         "ecommerce_addresses",
@@ -110,7 +111,7 @@ _TABLES = (
         guid="AddressGUID",
         modified="AddressLastModified",
     ),
-    _table(
+    made(
         "ecommerce.sku",
         "COM_SKU",
         "ecommerce_skus",
@@ -128,7 +129,7 @@ _TABLES = (
         modified="SKULastModified",
         site="SKUSiteID",
     ),
-    _table(
+    made(
         "ecommerce.orderstatus",
         "COM_OrderStatus",
         "ecommerce_orderstatuses",
@@ -140,13 +141,13 @@ _TABLES = (
         site="StatusSiteID",
         code="StatusName",
     ),
-    _table(
+    made(
         "ecommerce.orderstatususer",
         "COM_OrderStatusUser",
         "ecommerce_orderstatususers",
         "OrderStatusUserID:i OrderID:i FromStatusID:i ToStatusID:i ChangedByUserID:i Date:d Note",
     ),
-    _table(
+    made(
         "ecommerce.currency",
         "COM_Currency",
         "ecommerce_currencies",
@@ -158,7 +159,7 @@ _TABLES = (
         site="CurrencySiteID",
         code="CurrencyName",
     ),
-    _table(
+    made(
         "ecommerce.paymentoption",
         "COM_PaymentOption",
         "ecommerce_paymentoptions",
@@ -172,7 +173,7 @@ _TABLES = (
         site="PaymentOptionSiteID",
         code="PaymentOptionName",
     ),
-    _table(
+    made(
         "ecommerce.shippingoption",
         "COM_ShippingOption",
         "ecommerce_shippingoptions",
@@ -184,7 +185,7 @@ _TABLES = (
         site="ShippingOptionSiteID",
         code="ShippingOptionName",
     ),
-    _table(
+    made(
         "ecommerce.taxclass",
         "COM_TaxClass",
         "ecommerce_taxclasses",
@@ -195,19 +196,19 @@ _TABLES = (
         site="TaxClassSiteID",
         code="TaxClassName",
     ),
-    _table(
+    made(
         "ecommerce.taxclasscountry",
         "COM_TaxClassCountry",
         "ecommerce_taxclasscountries",
         "TaxClassCountryID:i TaxClassID:i CountryID:i TaxValue:m",
     ),
-    _table(
+    made(
         "ecommerce.taxclassstate",
         "COM_TaxClassState",
         "ecommerce_taxclassstates",
         "TaxClassStateID:i TaxClassID:i StateID:i TaxValue:m",
     ),
-    _table(
+    made(
         "ecommerce.department",
         "COM_Department",
         "ecommerce_departments",
@@ -218,7 +219,7 @@ _TABLES = (
         site="DepartmentSiteID",
         code="DepartmentName",
     ),
-    _table(
+    made(
         "ecommerce.exchangetable",
         "COM_ExchangeTable",
         "ecommerce_exchangetables",
@@ -228,7 +229,7 @@ _TABLES = (
         modified="ExchangeTableLastModified",
         site="ExchangeTableSiteID",
     ),
-    _table(
+    made(
         "ecommerce.exchangerate",
         "COM_CurrencyExchangeRate",
         "ecommerce_exchangerates",
@@ -238,7 +239,7 @@ _TABLES = (
         guid="ExchangeRateGUID",
         modified="ExchangeRateLastModified",
     ),
-    _table(
+    made(
         "cms.site",
         "CMS_Site",
         "cms_sites",
@@ -249,7 +250,7 @@ _TABLES = (
         modified="SiteLastModified",
         code="SiteName",
     ),
-    _table(
+    made(
         "cms.country",
         "cms_country",
         "cms_countries",
@@ -259,7 +260,7 @@ _TABLES = (
         modified="CountryLastModified",
         code="CountryName",
     ),
-    _table(
+    made(
         "cms.state",
         "CMS_State",
         "cms_states",

@@ -18,8 +18,10 @@ from connectors.kentico.sandbox.render import DateMode
 from connectors.kentico.sandbox.rest import RestService
 from connectors.kentico.sandbox.sender import Sender, Target
 from connectors.kentico.sandbox.shop import Credentials, Shop
+from connectors.kentico.sandbox.storeapi import StoreApiService
 from connectors.kentico.sandbox.stores import INSTANCES
 from connectors.kentico.sandbox.trade import Trade
+from connectors.kentico.sandbox.xperience import XperienceService
 
 EXTRA: Mapping[str, Callable[[], Catalogue]] = {seed2021.NAME: seed2021.build}
 """Fixture instances that are only there when asked for."""
@@ -67,6 +69,8 @@ class Sandbox:
         self.shops: dict[str, Shop] = {}
         self.senders: dict[str, Sender] = {}
         self.rest = RestService(self.shops)
+        self.store_api = StoreApiService(self.shops)
+        self.xperience = XperienceService(self.shops)
         self.trade = Trade(self.shops)
         self.control = Control(self.shops, self.senders, self.target, self.rest, self.trade)
         self._runner: web.AppRunner | None = None
@@ -86,6 +90,8 @@ class Sandbox:
         app = web.Application(middlewares=[say_why], client_max_size=1024**2)
         app.add_routes(self.control.routes())
         app.add_routes(self.rest.routes())
+        app.add_routes(self.store_api.routes())
+        app.add_routes(self.xperience.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
         await self._runner.setup()
         listening = web.TCPSite(self._runner, self.host, self.port)
