@@ -105,6 +105,8 @@ def secret_names(settings: Settings) -> list[tuple[str, str]]:
         found += [("xero.token_key_env", settings.xero.token_key_env)]
     for org, organisation in settings.organisations.items():
         found.append((f"organisations.{org}.client_secret_env", organisation.client_secret_env))
+    for name, confirmation in settings.confirmations.items():
+        found.append((f"confirmations.{name}.secret_env", confirmation.secret_env))
     for name, instance in settings.instances.items():
         where = f"instances.{name}"
         found += [(f"{where}.webhook_secret_envs", variable) for variable in instance.webhook_secret_envs]

@@ -17,7 +17,7 @@ _COMMANDS = {
     "check": ("check", "Validate configuration and rules; with --live the connections too."),
     "demo": ("demo", "Kafka, a Kentico shop, a Xero sandbox and all of k2x on this machine."),
     "up": ("up", "Run every process of this configuration, and Kafka if none is configured."),
-    "run": ("run", "Run one process: receiver, reader, poller, cdc, streams, sink, writeback, watch."),
+    "run": ("run", "Run one process: receiver, reader, poller, cdc, streams, sink, writeback, confirm, watch."),
     "topics": ("topics", "Create or describe the Kafka topics."),
     "rules": ("rules", "Publish or show the business rules."),
     "dlt": ("dlt", "The dead letters: list, show, send again."),

@@ -22,7 +22,7 @@ from schemas.delivery import Deliverer
 
 log = structlog.get_logger()
 
-NAMES = ("receiver", "reader", "poller", "cdc", "streams", "sink", "writeback", "watch")
+NAMES = ("receiver", "reader", "poller", "cdc", "streams", "sink", "writeback", "confirm", "watch")
 
 
 def wanted(settings: Settings) -> list[str]:
@@ -31,6 +31,7 @@ def wanted(settings: Settings) -> list[str]:
     idle = {
         "poller": not any(instance.poll for instance in instances),
         "cdc": not any(instance.cdc for instance in instances),
+        "confirm": not settings.confirmations,
         "writeback": not any(instance.write_back_columns for instance in instances),
     }
     return [name for name in NAMES if not idle.get(name, False)]
@@ -127,6 +128,17 @@ def _sink(settings: Settings, bootstrap: str, worker: str) -> None:
         access.stop()
 
 
+def _confirm(settings: Settings, bootstrap: str, worker: str) -> None:
+    from connectors.confirm.confirm import run_confirm
+
+    process = wiring.confirm(settings)
+    _serve_metrics(settings, "confirm")
+    kafka = librdkafka(settings, bootstrap)
+    deliverer = Deliverer(kafka)
+    _until_stopped(lambda stop: run_confirm(process, kafka, codec(settings), deliverer, stop, _utc_now))
+    deliverer.close()
+
+
 def _writeback(settings: Settings, bootstrap: str, worker: str) -> None:
     from connectors.kentico.writeback import run_writeback
 
@@ -186,5 +198,6 @@ _RUNNERS: dict[str, Callable[[Settings, str, str], None]] = {
     "streams": _streams,
     "sink": _sink,
     "writeback": _writeback,
+    "confirm": _confirm,
     "watch": _watch,
 }

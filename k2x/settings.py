@@ -265,6 +265,18 @@ class Store(_Part):
     prices_include_tax: bool | None = Field(None, description="CMSIncludeTaxInPrices; empty: inferred per order")
 
 
+class Confirmation(_Part):
+    """A system that is told what became of orders, by signed webhooks (docs/confirmations.md)."""
+
+    url: str
+    secret_env: str
+    events: set[Literal["posted", "refused", "held"]] = {"posted", "refused", "held"}
+    stores: set[str] = Field(default_factory=set, description="instance/siteName; empty: all")
+    batch: int = Field(50, ge=1, le=500, description="of one request")
+    timeout_s: float = Field(20.0, gt=0, description="of one request")
+    history: bool = Field(False, description="a new one begins with the first result there is, not with the next")
+
+
 class Ports(_Part):
     """Where each process listens on `host`. 0: a free port, printed at the start."""
 
@@ -280,6 +292,7 @@ class Ports(_Part):
             "poller": 9406,
             "watch": 9407,
             "cdc": 9408,
+            "confirm": 9409,
         }
     )
 
@@ -350,6 +363,7 @@ class Settings(BaseSettings):
     organisations: dict[Slug, Organisation]
     instances: dict[Slug, Instance]
     stores: dict[str, Store]
+    confirmations: dict[Slug, Confirmation] = Field(default_factory=dict)
     ports: Ports = Ports()
     replay: Replay = Replay()
     reconcile: Reconcile = Reconcile()
@@ -380,6 +394,10 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"stores.{name}.organisation: {store.organisation!r} is not under organisations (known: {known})"
                 )
+        for name, confirmation in self.confirmations.items():
+            unknown = sorted(confirmation.stores - set(self.stores))
+            if unknown:
+                raise ValueError(f"confirmations.{name}.stores: {unknown[0]!r} is not under stores")
         if any(o.connection == "app" for o in self.organisations.values()) and self.xero.app is None:
             raise ValueError("an organisation has connection: app, but xero.app is missing")
         return self

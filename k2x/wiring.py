@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from connectors.confirm.settings import ConfirmSettings, Target
 from connectors.kentico.cdc import tables_of
 from connectors.kentico.settings import (
     CdcProcessSettings,
@@ -160,6 +161,23 @@ def _channels(notify: Notify, env: Mapping[str, str]) -> Iterator[Channel]:
         if mail.password_env is not None:
             password = secret(mail.password_env, env, "watch.notify.email.password_env")
         yield Mail(mail.host, mail.port, mail.tls, mail.username, password, mail.sender, tuple(mail.to))
+
+
+def confirm(settings: Settings, env: Mapping[str, str] = os.environ) -> ConfirmSettings:
+    targets = tuple(
+        Target(
+            name=name,
+            url=given.url,
+            secret=secret(given.secret_env, env, f"confirmations.{name}.secret_env"),
+            events=frozenset(given.events),
+            stores=frozenset(given.stores),
+            batch=given.batch,
+            timeout_s=given.timeout_s,
+            history=given.history,
+        )
+        for name, given in settings.confirmations.items()
+    )
+    return ConfirmSettings(targets=targets, session_timeout_s=settings.kafka.session_timeout_s)
 
 
 def audited_stores(settings: Settings) -> dict[str, Store]:

@@ -30,6 +30,8 @@ REFERENCE = "xero.reference.v1"
 RULES = "k2x.rules.v1"
 TOKENS = "k2x.tokens.v1"
 CURSORS = "k2x.cursors.v1"
+# Results that a system refused to be told of, once more, for it alone: what `k2x dlt redrive` brings back.
+CONFIRMATIONS = "k2x.confirmations.v1"
 
 DEAD_LETTER_SUFFIX = "-dlt"
 ORG_SLUG = re.compile(r"^[a-z0-9-]+$")
@@ -89,6 +91,7 @@ def all_topics(orgs: Iterable[str]) -> list[Topic]:
         Topic(CUSTOMERS_PARKED, "customer"),
         Topic(PRODUCTS_PARKED, "product"),
         Topic(RESULTS, "result"),
+        Topic(CONFIRMATIONS, "result"),
         Topic(REFERENCE, "reference", one_partition=True, config=dict(_COMPACTED)),
         Topic(RULES, "rules", one_partition=True, config=dict(_COMPACTED)),
         Topic(TOKENS, "token", one_partition=True, config=dict(_COMPACTED)),
@@ -116,6 +119,7 @@ _WITH_DEAD_LETTERS = (
     (CHANGES, "change"),
     (WRITEBACK, "writeback"),
     (RESULTS, "result"),
+    (CONFIRMATIONS, "result"),
 )
 
 

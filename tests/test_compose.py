@@ -168,6 +168,7 @@ def test_each_secret_goes_only_where_it_is_used(services: dict[str, Any], settin
         "reader": rest,
         "poller": rest,
         "cdc": set(),
+        "confirm": set(),
         "streams": set(),
         "sink": xero,
         "writeback": rest,

@@ -1,0 +1,1 @@
+"""Tells other systems what became of an order, by signed webhooks."""
