@@ -85,9 +85,13 @@ def unknown(where: str, rules: StoreRules, reference: OrgReference) -> Iterator[
         rate = reference.tax_rates.get(rule.tax_type)
         if rate is not None and rule.rate is not None and rate.rate != rule.rate:
             yield f"{where}.tax[{i}]: the rule is for {rule.rate} %, but {rule.tax_type} has {rate.rate} % in Xero"
-    for category, option in rules.tracking.items():
+    options = [(f"tracking.{category}", category, option) for category, option in rules.tracking.items()]
+    for i, field in enumerate(rules.fields):
+        named = [*field.options.values(), *([field.otherwise] if field.otherwise is not None else [])]
+        options += [(f"fields[{i}].{field.category}", field.category or "", option) for option in named]
+    for key, category, option in options:
         if option not in reference.tracking.get(category, frozenset()):
-            yield f"{where}.tracking.{category}: {option}: {reference.name} has no such active category and option"
+            yield f"{where}.{key}: {option}: {reference.name} has no such active category and option"
 
 
 def _unknown_accounts(where: str, rules: StoreRules, reference: OrgReference) -> Iterator[str]:

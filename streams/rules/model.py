@@ -97,6 +97,44 @@ class TaxRule(Part):
         return self
 
 
+class FieldRule(Part):
+    """A column of Kentico's goes to the Reference, to a tracking category, or under a line's text.
+
+    `from`: a column of the order, custom ones and `OrderCustomData.<key>` too; `item.<column>`, `customer.<column>`.
+    `options`: value → option of the category; without it the value is the option. `otherwise`: of any other value, and
+    of none. `label`: stands before the value in a text.
+    """
+
+    from_: str = Field(alias="from", min_length=1, max_length=200)
+    to: Literal["reference", "tracking", "description"]
+    category: str | None = None
+    options: Annotated[dict[Annotated[str, BeforeValidator(_code)], str], Field(default_factory=dict)]
+    otherwise: str | None = None
+    label: str | None = None
+
+    @property
+    def place(self) -> tuple[Literal["order", "item", "customer"], str]:
+        """Whose column it is, and its name."""
+        part, _, column = self.from_.partition(".")
+        if part == "item":
+            return "item", column
+        return ("customer", column) if part == "customer" else ("order", self.from_)
+
+    @model_validator(mode="after")
+    def _sound(self) -> FieldRule:
+        if (self.to == "tracking") != (self.category is not None):
+            raise ValueError(f"{self.from_}: `category` goes with `to: tracking`, and only with that")
+        if self.to != "tracking" and (self.options or self.otherwise is not None):
+            raise ValueError(f"{self.from_}: `options` and `otherwise` are for `to: tracking`")
+        if self.to != "description" and self.label is not None:
+            raise ValueError(f"{self.from_}: `label` is for `to: description`")
+        if self.to == "reference" and self.place[0] == "item":
+            raise ValueError(f"{self.from_}: an invoice has one Reference and many items; use `to: description`")
+        if not self.place[1]:
+            raise ValueError(f"{self.from_!r}: name a column behind the dot")
+        return self
+
+
 class CurrencyRate(Part):
     """Foreign units per unit of base. `order`: from the order's totals; then `table`; else Xero's own rate."""
 
@@ -170,9 +208,19 @@ class StoreRules(Part):
     contacts: Contacts = Contacts()
     products: Products = Products()
     tracking: dict[str, str] = Field({}, description="category → option, at most two", max_length=2)
+    fields: tuple[FieldRule, ...] = Field(
+        (), description="columns to Reference, tracking or texts; the first that fits"
+    )
     locked_period: Literal["refuse", "first_open_day"] = "refuse"
     on_other_money: Literal["hold", "reissue"] = "hold"
     write_back: WriteBack = WriteBack()
+
+    @model_validator(mode="after")
+    def _two_categories(self) -> StoreRules:
+        categories = {*self.tracking, *(rule.category for rule in self.fields if rule.category)}
+        if len(categories) > 2:
+            raise ValueError(f"tracking and fields name {len(categories)} categories: Xero has two at most")
+        return self
 
     @field_validator("prefix")
     @classmethod

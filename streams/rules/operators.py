@@ -83,7 +83,7 @@ OPERATORS: dict[str, Operator] = dict(
         _op("validate.accounts", "Accounts exist, are active and take revenue", "accounts"),
         _op("validate.tax_types", "Tax types are active, usable on the account, and of the rate charged", "tax"),
         _op("validate.items", "Item codes exist in Xero", "items"),
-        _op("validate.tracking", "Tracking categories and options exist"),
+        _op("validate.tracking", "Tracking categories and options exist", "invoice"),
         _op("validate.currency", "The currency is enabled", "currency"),
         _op("validate.lock_dates", "The books are open on every date", "date payments"),
         _op("validate.lengths", "Texts and amounts fit Xero's limits", "invoice"),

@@ -89,6 +89,7 @@ class Line:
     tax_rule: str = ""
     tax: Decimal = ZERO
     tax_amount: Decimal | None = None
+    tracking: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(slots=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
+from streams.transform import fields
 from streams.transform.context import Draft, Line
 from streams.transform.errors import invalid
 from streams.transform.money import number
-from streams.transform.texts import line
 
 TEXT_LIMIT = 255  # InvoiceNumber, Reference
 _UNUSABLE = frozenset(" ,/\t\r\n")  # the payment marker is `<number>/<ordinal>`; read-backs list numbers with commas
@@ -17,6 +17,7 @@ _UNUSABLE = frozenset(" ,/\t\r\n")  # the payment marker is `<number>/<ordinal>`
 
 def invoice(draft: Draft) -> None:
     """InvoiceNumber, Reference, and the invoice as JSON without Contact and InvoiceNumber."""
+    fields.apply(draft)
     draft.number = _number(draft)
     draft.reference = _reference(draft)
     document: dict[str, Any] = {
@@ -48,8 +49,8 @@ def _line(draft: Draft, line: Line) -> dict[str, Any]:
         written["TaxAmount"] = number(line.tax_amount)
     if line.item_code:
         written["ItemCode"] = line.item_code
-    if draft.store.tracking and line.kind != "rounding":
-        written["Tracking"] = draft.store.tracking
+    if line.tracking:
+        written["Tracking"] = line.tracking
     return written
 
 
@@ -75,16 +76,9 @@ def _number(draft: Draft) -> str:
 
 
 def _reference(draft: Draft) -> str:
-    column, order = draft.store.rules.reference_from, draft.order["order"]
-    if column == "OrderID":
-        return str(order["OrderID"])
-    row: Any = order
-    value = order["custom"].get(column)
-    if value is None and column in row and not isinstance(row[column], list | dict):
-        value = None if row[column] is None else str(row[column])
-    value = line(value)
+    column, value = fields.reference(draft)
     if not value:
-        return str(order["OrderID"])
+        return str(draft.order["order"]["OrderID"])
     if len(value) > TEXT_LIMIT:
         draft.findings.append(f"{column} was cut to {TEXT_LIMIT} characters for the Reference")
     return value[:TEXT_LIMIT]

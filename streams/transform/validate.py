@@ -90,7 +90,7 @@ def items(draft: Draft) -> None:
 def tracking(draft: Draft) -> None:
     """Tracking categories and options exist."""
     known = draft.store.reference.tracking
-    for category, option in draft.store.rules.tracking.items():
+    for category, option in {(one["Name"], one["Option"]): None for line in draft.lines for one in line.tracking}:
         if option not in known.get(category, frozenset()):
             options = ", ".join(sorted(known.get(category, ()))) or "no active option"
             what = f"option {option!r} of {category}" if category in known else f"category {category!r}"
@@ -98,7 +98,7 @@ def tracking(draft: Draft) -> None:
                 "tracking_unknown",
                 f"{draft.who}: tracking {what} does not exist in {draft.store.reference.name} (categories: "
                 f"{', '.join(sorted(known)) or 'none'}; {category} has {options})",
-                f"Change {draft.store.key}.tracking, or add it in Xero.",
+                f"Change {draft.store.key}.tracking or fields, or add it in Xero.",
             )
 
 

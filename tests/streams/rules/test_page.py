@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from streams.rules.model import StoreRules, TaxRule, WriteBack
+from streams.rules.model import FieldRule, StoreRules, TaxRule, WriteBack
 from streams.rules.operators import OPERATORS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "rules.md").read_text("utf-8")
@@ -28,6 +28,7 @@ def test_the_page_names_every_rule_condition_and_operator() -> None:
     missing += [
         field.alias or name for name, field in TaxRule.model_fields.items() if (field.alias or name) not in PAGE
     ]
+    missing += [f.alias or name for name, f in FieldRule.model_fields.items() if f"`{f.alias or name}`" not in PAGE]
     missing += [name for name in WriteBack.model_fields if f"`{name}`" not in PAGE]
     missing += [name for name in OPERATORS if f"| `{name}` |" not in PAGE]
     assert missing == []

@@ -78,6 +78,10 @@ def test_an_archived_account_does_not_hide_the_living_one_of_its_code() -> None:
         ({"tax": [{"rate": 20, "tax_type": "OLD20"}]}, "tax[0].tax_type: Test Ltd has no active TaxType OLD20"),
         ({"tax": [{"rate": 19, "tax_type": "OUTPUT2"}]}, "tax[0]: the rule is for 19 %, but OUTPUT2 has 20 % in Xero"),
         ({"tracking": {"Channel": "Old"}}, "tracking.Channel: Old: Test Ltd has no such active category"),
+        (
+            {"fields": [{"from": "OrderX", "to": "tracking", "category": "Channel", "options": {"a": "Old"}}]},
+            "fields[0].Channel: Old: Test Ltd has no such active category",
+        ),
     ],
 )
 def test_rules_are_checked_against_the_organisation(changes: dict[str, Any], said: str) -> None:
