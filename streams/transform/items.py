@@ -8,9 +8,9 @@ from schemas.types import OrderItem
 from streams.rules.reference import Account
 from streams.transform import product
 from streams.transform.classes import names_of
-from streams.transform.context import Draft, Line, Store
+from streams.transform.context import Draft, Line
 from streams.transform.errors import unmapped
-from streams.transform.product import item_code
+from streams.transform.revenue import account_of, item_code
 
 
 def items(draft: Draft) -> None:
@@ -77,7 +77,7 @@ def _item_account(draft: Draft, line: Line) -> tuple[str, str]:
     key = ("account", sku, department, line.class_name, line.class_code)
     found = store.memo.get(key)
     if found is None:
-        found = store.remember(key, _look_up(store, sku, department, line))
+        found = store.remember(key, account_of(store, sku, department, names_of(line), line.class_name))
     if not found[0]:
         raise unmapped(
             "account_missing",
@@ -86,25 +86,6 @@ def _item_account(draft: Draft, line: Line) -> tuple[str, str]:
             f'Set {store.key}.accounts.default (or .sku."{sku}") in the rules.',
         )
     return cast(tuple[str, str], found)
-
-
-def _look_up(store: Store, sku: str, department: str | None, line: Line) -> tuple[str, str]:
-    rules = store.rules.accounts
-    if sku:
-        if sku in rules.sku:
-            return rules.sku[sku], f'accounts.sku."{sku}"'
-        for prefix, code in store.sku_prefixes:
-            if sku.startswith(prefix):
-                return code, f'accounts.sku."{prefix}*"'
-    if department and department in rules.department:
-        return rules.department[department], f'accounts.department."{department}"'
-    for name in names_of(line):
-        if name in store.class_accounts:
-            return store.class_accounts[name], f'accounts.tax_class."{line.class_name}"'
-    item = store.reference.items.get(item_code(sku)) if sku else None
-    if item is not None and item.sales_account:
-        return item.sales_account, f"the sales account of item {item.code}"
-    return rules.default or "", "accounts.default"
 
 
 def _shipping_account(draft: Draft) -> tuple[str, str]:

@@ -9,21 +9,14 @@ import orjson
 
 from schemas.types import Command, Item, ProductChanged
 from streams.transform import command
+from streams.transform.classes import fold
 from streams.transform.context import Store
 from streams.transform.errors import Suppress
 from streams.transform.money import FOUR, number, rounded
+from streams.transform.revenue import account_of, item_code
 from streams.transform.texts import clean
 
 _NAME_LIMIT, _DESCRIPTION_LIMIT = 50, 4000
-CODE_LIMIT = 30  # Item.Code
-_KEPT, _HASHED = 21, 8  # 21 + "-" + 8 = 30
-
-
-def item_code(sku: str) -> str:
-    """The item's code: the SKU's number; if that is too long, its beginning and a hash of the whole."""
-    if len(sku) <= CODE_LIMIT:
-        return sku
-    return f"{sku[:_KEPT]}-{hashlib.sha256(sku.encode()).hexdigest()[:_HASHED]}"
 
 
 def item_command(changed: ProductChanged, store: Store) -> Command:
@@ -60,11 +53,16 @@ def item(store: Store, code: str, name: str, more: dict[str, Any], *, only_if_kn
 
 
 def _document(changed: ProductChanged, store: Store, sku: str) -> dict[str, Any]:
-    rules = store.rules.accounts
-    account = rules.sku.get(sku) or rules.department.get(changed["SKUDepartmentName"] or "") or rules.default
+    """An item that people gave an account and a TaxType keeps them, unless a rule names another: lines go to the
+    item's own before the store's default, so writing the default there would move the revenue."""
+    names = [fold(name) for name in (changed["TaxClassDisplayName"], changed["TaxClassName"]) if name]
+    account, _ = account_of(store, sku, changed["SKUDepartmentName"], names, None)
+    known = store.reference.items.get(item_code(sku))
     sales: dict[str, Any] = {"UnitPrice": number(rounded(changed["SKUPrice"], FOUR))}
     if store.reference.account(account) is not None:
         sales["AccountCode"] = account
+        if known is not None and known.sales_account == account and known.sales_tax_type:
+            sales["TaxType"] = known.sales_tax_type
     return {
         "Description": (changed["SKUName"] or sku)[:_DESCRIPTION_LIMIT],
         "IsSold": True,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streams.transform.product import item_code
+from streams.transform.revenue import item_code
 from streams.workflow import run
 from tests.streams.transform.example import (
     FILTERS,

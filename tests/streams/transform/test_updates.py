@@ -91,6 +91,31 @@ def test_a_product_is_an_untracked_item() -> None:
     assert known["body"]["only_if_known"]
 
 
+def test_an_item_keeps_the_account_and_tax_type_that_people_gave_it_unless_a_rule_names_another() -> None:
+    theirs = reference({"COF-PLNG": {"SalesAccountCode": "260", "SalesTaxType": "RROUTPUT"}})
+
+    def sales(accounts: dict[str, Any]) -> Any:
+        rules = {"products": {"mode": "known"}, "accounts": accounts}
+        made: Any = Workflow(store(rules, of=theirs)).item(product(), NOW)
+        return orjson.loads(made["body"]["document"])["SalesDetails"]
+
+    assert sales({"default": "200"}) == {"UnitPrice": 29.9, "AccountCode": "260", "TaxType": "RROUTPUT"}
+    assert sales({"default": "200", "sku": {"COF-*": "210"}}) == {"UnitPrice": 29.9, "AccountCode": "210"}
+    assert sales({"default": "200", "tax_class": {"VAT 20%": "210"}}) == {"UnitPrice": 29.9, "AccountCode": "210"}
+
+
+def test_long_numbers_with_the_same_beginning_are_different_items_the_same_each_time() -> None:
+    numbers = [f"HAR-V60-Ceramic-Brown-2-cups-{end}" for end in ("left", "right")]
+    flow = Workflow(store({"products": {"mode": "all"}}))
+    made: list[Any] = [flow.item(product(SKUNumber=number), NOW) for number in (*numbers, numbers[0])]
+    codes = [one["body"]["code"] for one in made]
+    assert codes[0] == codes[2] != codes[1]
+    assert all(len(code) == 30 and code.startswith("HAR-V60-Ceramic-Brown") for code in codes)
+    assert {orjson.loads(one["body"]["document"])["Code"] for one in made} == set(codes)
+    same_name = {orjson.loads(one["body"]["document"])["Name"] for one in made}
+    assert len(same_name) == 1, "an item's name need not be its own: Xero knows it by its code"
+
+
 @pytest.mark.parametrize(
     ("change", "mode", "code"),
     [
