@@ -14,6 +14,7 @@ from connectors.kentico.look import Sight, look
 from connectors.kentico.settings import InstanceSettings
 from connectors.kentico.sources import tables_of
 from connectors.kentico.storeapi import StoreApi
+from connectors.xero import volume
 from connectors.xero.connect import organisation_status
 from connectors.xero.errors import XeroError
 from connectors.xero.reference import calls as reference_calls
@@ -198,6 +199,12 @@ def _xero(settings: Settings, access: XeroAccess, org: str) -> Iterator[Finding]
         )
         return
     yield Finding("ok", where, f"{status.name}, {status.currency}; calls left today: {status.day_remaining}")
+    invoices = volume.counted(client.call(volume.count_call(datetime.now(UTC).date())))
+    if invoices is not None:
+        yield Finding("ok", where, f"{invoices} sales invoices in the last 30 days")
+    used_up = status.day_remaining is not None and status.day_remaining <= settings.xero.budget.day_reserve
+    for text in volume.advice(volume.Volume(invoices or 0, used_up)).values():
+        yield Finding("warning", where, text)
     rows = []
     for call in reference_calls(None):
         if "Contacts" not in call.path:

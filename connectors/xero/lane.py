@@ -51,6 +51,7 @@ from connectors.xero.log import LaneLog
 from connectors.xero.metrics import SinkMetrics
 from connectors.xero.rebuild import Tools
 from connectors.xero.settings import SinkSettings
+from connectors.xero.volume import WINDOW, Volume, advice
 from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.types import Command, LedgerEntry
@@ -141,6 +142,7 @@ class LaneRunner:
         self._thread = threading.Thread(target=self._run, name=f"lane-{org}", daemon=True)
         self._gauges_at = 0.0
         self._paused = ""  # why the lane waits, as its metrics show it
+        self._advised: set[str] = set()  # which limits of volume have been said to be passed
 
     # -- for the consumer's thread ------------------------------------------------------------------------------
 
@@ -325,6 +327,15 @@ class LaneRunner:
             now=self._clock.utc(),
         )
         self._show_pause(core, snapshot)
+        short = snapshot.spacing > 0 or snapshot.reason in DAY
+        self._show_volume(Volume(store.posted_since(self._clock.utc().date() - WINDOW), short))
+
+    def _show_volume(self, volume: Volume) -> None:
+        self._metrics.volume(self.org, volume)
+        for reason, text in advice(volume).items():
+            if reason not in self._advised:
+                logger.warning("volume_exceeded", org=self.org, reason=reason, text=text)
+                self._advised.add(reason)
 
     def _show_pause(self, core: Lane, budget: Snapshot) -> None:
         wait, why = core.troubles.pause()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -20,6 +20,7 @@ from schemas.codec import Codec
 from schemas.types import LedgerEntry
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_COUNTED = timedelta(days=40)  # posted invoices are counted by day so long: a month, and some to spare
 _ROW = "INSERT INTO ledger(key, kind, number, retry_at, value) VALUES(?, ?, ?, ?, ?)"
 _UPSERT = _ROW + (
     " ON CONFLICT(key) DO UPDATE SET kind = excluded.kind, number = excluded.number, retry_at = excluded.retry_at,"
@@ -55,8 +56,10 @@ class LedgerStore:
         offset = int(self.mark("offset") or 0)
         if same and low <= offset <= high:
             return offset
+        posted = dict(self._db.execute("SELECT name, value FROM marks WHERE name LIKE 'posted:%'").fetchall())
         self._db.close()
         self._db, self._cold = ledger_file.begin(self._path), True
+        self._set(self._db, posted)
         self._set(self._db, {"identity": f"{ledger_file.VERSION} {identity}", "offset": str(low)})
         return low
 
@@ -103,6 +106,7 @@ class LedgerStore:
                 db.execute(_UPSERT, (key, entry["kind"], entry["number"], _retry(entry), value))
             for row in done.reference:
                 _put_reference(db, row)
+            _count_posted(db, done)
             marks = dict(done.marks)
             if offset is not None:
                 marks["offset"] = str(offset)
@@ -154,6 +158,11 @@ class LedgerStore:
         """How many documents wait, and how many there are, for metrics."""
         waiting = self._db.execute("SELECT count(*) FROM ledger WHERE retry_at IS NOT NULL").fetchone()[0]
         return {"waiting": int(waiting)}
+
+    def posted_since(self, day: date) -> int:
+        """Invoices posted from that day on (UTC), as far as this copy was there; of the last 40 days."""
+        query = "SELECT sum(CAST(value AS INTEGER)) FROM marks WHERE name >= ? AND name < 'posted;'"
+        return int(self._db.execute(query, (f"posted:{day.isoformat()}",)).fetchone()[0] or 0)
 
     def contact_by_number(self, number: str) -> IndexedContact | None:
         """An active contact."""
@@ -228,6 +237,19 @@ def _put_reference(db: sqlite3.Connection, row: ReferenceRow) -> None:
         " VALUES(?, ?, ?, ?, ?, ?, ?)",
         (row.kind, row.code, row.document, number, email, name, active),
     )
+
+
+def _count_posted(db: sqlite3.Connection, done: Transact) -> None:
+    """The invoices of this transaction, under their day; days of which nobody asks any more are dropped."""
+    for result in done.results:
+        if result["kind"] != "invoice" or result["outcome"] != "POSTED":
+            continue
+        day = result["at"].date()
+        counted = "INSERT INTO marks(name, value) VALUES(?, '1') ON CONFLICT(name) DO UPDATE SET value = value + 1"
+        db.execute(counted, (f"posted:{day.isoformat()}",))
+        db.execute(
+            "DELETE FROM marks WHERE name >= 'posted:' AND name < ?", (f"posted:{(day - _COUNTED).isoformat()}",)
+        )
 
 
 def _contact(document: str) -> IndexedContact:

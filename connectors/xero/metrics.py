@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 from connectors.xero.budget import Limits, Snapshot
 from connectors.xero.calls import Answer, Call
 from connectors.xero.core.events import Send, Transact
+from connectors.xero.volume import Volume
 from schemas.traces import exemplar
 from schemas.types import LedgerEntry
 
@@ -106,6 +107,17 @@ class SinkMetrics:
         self.pause = Gauge(
             "k2x_sink_pause_seconds", "How long the lane still waits, by reason", ["org", "reason"], registry=registry
         )
+        self.invoices = Gauge(
+            "k2x_xero_sales_invoices_30d", "Sales invoices posted in the last 30 days; Xero is made for about 1,000",
+            ["org"], registry=registry,
+        )  # fmt: skip
+        self.over_volume = Gauge(
+            "k2x_xero_volume_exceeded",
+            "1 where there are over 1,000 sales invoices a month (month), or too few calls for the day (day): consider "
+            "summary mode, one invoice a store and day",
+            ["org", "reason"],
+            registry=registry,
+        )
         self.lane = Gauge("k2x_sink_lane_state", "1 for the state a lane is in", ["org", "state"], registry=registry)
         self.rebalances = Counter(
             "k2x_sink_rebalances", "Organisations that came to this sink or left it", ["event"], registry=registry
@@ -168,6 +180,12 @@ class SinkMetrics:
         self.wait.labels(org).set(now.wait)
         for reason in BUDGET_WAITS:
             self.wait_reason.labels(org, reason).set(1 if reason == now.reason else 0)
+
+    def volume(self, org: str, volume: Volume) -> None:
+        """Whether the organisation has more than one invoice an order can bear."""
+        self.invoices.labels(org).set(volume.invoices)
+        for reason, passed in volume.reasons.items():
+            self.over_volume.labels(org, reason).set(1 if passed else 0)
 
     def work(self, org: str, *, batches: int, orders: int, read_backs: int, waiting: int, now: datetime) -> None:
         """What the lane has in hand."""

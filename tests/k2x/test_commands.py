@@ -131,6 +131,17 @@ def test_live_accepts_rules_that_fit_the_chart(shop: Path, xero: str) -> None:
     assert "GBP; calls left today" in result.output
 
 
+def test_live_names_summary_mode_to_a_shop_of_too_many_invoices(
+    shop: Path, xero: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect(shop, xero)
+    monkeypatch.setattr("connectors.xero.volume.ADVISED", -1)
+    result = check(shop, "--live")
+    assert result.exit_code == 0, result.output
+    assert "warning  organisations.shop-uk: 0 sales invoices in the last 30 days" in result.output
+    assert "Consider summary mode" in result.output
+
+
 def test_live_names_a_wrong_account_in_a_rule(shop: Path, xero: str) -> None:
     connect(shop, xero)
     edit(shop / "rules" / "shop-uk.yaml", 'default: "200"', 'default: "777"')

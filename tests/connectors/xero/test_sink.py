@@ -36,6 +36,8 @@ def test_orders_are_paid_and_ledger_result_and_offset_agree(office: Office) -> N
     with office.sink():
         until(lambda: office.outcomes().count("POSTED") == 20)
         until(lambda: office.committed() == 20)
+        volume = {"org": office.slug}
+        until(lambda: office.metrics.get_sample_value("k2x_xero_sales_invoices_30d", volume) == 20)
     invoices = office.invoices(office.slug)
     assert len(invoices) == 20
     assert {i["Status"] for i in invoices} == {"PAID"}
