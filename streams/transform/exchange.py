@@ -37,6 +37,10 @@ def currency(draft: Draft) -> None:
         # There TotalPrice is the items' only, GrandTotal adds shipping and tax, and there are no gift cards.
         total = order["order"]["OrderGrandTotal"] or total
     draft.total = rounded(total, draft.unit)
+    if draft.total != total:
+        draft.findings.append(
+            f"the order's total {text(total)} is not in whole {draft.unit} {draft.currency}: {draft.total} is posted"
+        )
     draft.total_tax = rounded(order["order"]["OrderTotalTax"], draft.unit)
     if draft.total_tax < 0:
         text_ = f"{draft.who}: OrderTotalTax is {draft.amount(draft.total_tax)}"

@@ -86,13 +86,14 @@ def _members_are_lines(draft: Draft) -> bool:
     whole = sum((item["OrderItemTotalPrice"] for item in draft.order["items"]), ZERO)
     row = draft.order["order"]
     rest = _named(row["OrderDiscounts"]) - (row["OrderTotalShipping"] or ZERO)
-    allowed = allowed_rounding(draft, len(draft.order["items"]))
+    mode = _told(draft)
 
-    def fits(goods: Decimal) -> bool:
+    def miss(goods: Decimal) -> Decimal:
         gap = draft.total - (goods - rest)
-        return abs(gap) <= allowed or abs(gap - draft.total_tax) <= allowed
+        contained, added = abs(gap), abs(gap - draft.total_tax)
+        return min(contained, added) if mode is None else contained if mode else added
 
-    return fits(whole) or not fits(whole - members)
+    return miss(whole) <= miss(whole - members)
 
 
 def _parent(item: OrderItem) -> str | None:
@@ -208,13 +209,17 @@ def _shipping_line(draft: Draft) -> Line | None:
     )
 
 
+def _told(draft: Draft) -> bool | None:
+    """Whether prices contain the tax, as the rule or the site's setting says; None: they say nothing."""
+    rule = draft.store.rules.line_amounts
+    return draft.order["prices_include_tax"] if rule == "auto" else rule == "inclusive"
+
+
 def _inclusive(draft: Draft, found: list[Line], net: Decimal) -> bool:
     """Whether prices contain the tax: the rule, the site's setting, else the reading by which the sums fit better."""
-    rule, setting = draft.store.rules.line_amounts, draft.order["prices_include_tax"]
-    if rule != "auto":
-        return rule == "inclusive"
-    if setting is not None:
-        return setting
+    told = _told(draft)
+    if told is not None:
+        return told
     contained, added = abs(draft.total - net), abs(draft.total - net - draft.total_tax)
     if min(contained, added) > allowed_rounding(draft, len(found)):
         draft.lines = found

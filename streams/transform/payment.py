@@ -27,14 +27,14 @@ def payments(draft: Draft) -> None:
         if not amount:
             continue
         account = _gift_card_account(draft)
-        found.append(_tender(draft, len(found) + 1, account, amount, day, clean(card["name"])))
+        found.append(_tender(draft, found, account, amount, day, clean(card["name"])))
         left -= amount
     _check_rest(draft, left)
     if left:
         result = draft.order["payment_result"]
         transaction = (result["transaction_id"] or result["authorization_id"] or "") if result else ""
         account = _gateway_account(draft, left)
-        found.append(_tender(draft, len(found) + 1, account, left, day, clean(transaction)))
+        found.append(_tender(draft, found, account, left, day, clean(transaction)))
     draft.payments = found
 
 
@@ -51,10 +51,10 @@ def _check_rest(draft: Draft, left: Decimal) -> None:
         )
 
 
-def _tender(draft: Draft, ordinal: int, account: Account, amount: Decimal, day: date, reference: str) -> Tender:
-    rate, bank = _exchange(draft, account, amount)
+def _tender(draft: Draft, before: list[Tender], account: Account, amount: Decimal, day: date, reference: str) -> Tender:
+    rate, bank = _exchange(draft, account, amount, sum((Decimal(one["amount"]) for one in before), ZERO))
     return {
-        "ordinal": ordinal,
+        "ordinal": len(before) + 1,
         "account_code": account.code,
         "account_id": account.id,
         "amount": f"{amount:.2f}",
@@ -65,8 +65,9 @@ def _tender(draft: Draft, ordinal: int, account: Account, amount: Decimal, day: 
     }
 
 
-def _exchange(draft: Draft, account: Account, amount: Decimal) -> tuple[str | None, str | None]:
-    """(CurrencyRate, BankAmount): the invoice's rate, or the amount in the account's own currency."""
+def _exchange(draft: Draft, account: Account, amount: Decimal, before: Decimal) -> tuple[str | None, str | None]:
+    """(CurrencyRate, BankAmount): the invoice's rate, or the amount in the account's own currency. `before`: what other
+    tenders have paid; the bank's amounts sum to the invoice in that currency, so that no cent is a currency gain."""
     base = draft.store.reference.base_currency
     own = account.currency or base
     if own == draft.currency:
@@ -79,7 +80,8 @@ def _exchange(draft: Draft, account: Account, amount: Decimal) -> tuple[str | No
         )
     if draft.rate is None:
         return None, None  # Xero's own rate, as on the invoice
-    bank = rounded(amount / draft.rate, exchange.unit_of(base))
+    unit = exchange.unit_of(base)
+    bank = rounded((before + amount) / draft.rate, unit) - rounded(before / draft.rate, unit)
     return (None, f"{bank:.2f}") if bank else (text(draft.rate), None)
 
 

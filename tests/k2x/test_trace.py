@@ -53,6 +53,12 @@ def office(kafka: str, xero: SandboxProcess, topic_prefix: str, tmp_path: Path) 
     made.side_door("faults", method="DELETE")
 
 
+DECISION = {
+    "lines": 3, "tax_class": "VAT 20%", "rate": "20", "tax_type": "OUTPUT2", "tax_rule": "tax[2]", "account": "200",
+    "account_rule": "accounts.default",
+}  # fmt: skip
+
+
 def number() -> int:
     """An OrderID that nobody else on the shared broker has: its results are found by it."""
     return uuid4().int % 10**9 + 10**9
@@ -92,7 +98,7 @@ def test_a_lost_answer_is_told_with_its_wait_its_read_back_and_its_adoption(offi
     away = {"kind": "503", "method": "GET", "path": "InvoiceNumbers"}
     office.side_door("faults", {"faults": [stalled, away]})
     received(office, order)
-    sale: Command = office_sale(office, order)
+    sale: Command = office_sale(office, order, decisions=[DECISION])
     office.put(sale, office_sale(office, neighbour))
     with office.sink(core=HASTY):
         until(lambda: "POSTED" in outcome(office, order))
@@ -113,6 +119,9 @@ def test_a_lost_answer_is_told_with_its_wait_its_read_back_and_its_adoption(offi
     assert any(text.startswith(f"order POSTED as {office.slug}-{order} PAID, 120.00 GBP") for text in results)
     assert results[-1].startswith(f"order UNCHANGED as {office.slug}-{order} PAID, by replay r-1: ")
     assert said(told, "command")[-1].endswith("made by replay r-1")
+    decided = "3 lines of 'VAT 20%' at 20 %: OUTPUT2 by tax[2], account 200 by accounts.default"
+    assert decided in said(told, "command")[0]
+    assert [step["facts"]["decisions"] for step in told["story"] if step["what"] == "command"] == [[DECISION]] * 2
     ledger = said(told, "ledger")
     assert any("intention to write it (invoice, attempt 1), one of 2 in its call" in text for text in ledger)
     assert any(text.startswith("invoice WAITING") for text in ledger)
