@@ -12,6 +12,7 @@ COPY streams streams
 COPY connectors connectors
 COPY console console
 COPY rules rules
+COPY grafana/prometheus grafana/prometheus
 RUN /opt/k2x/bin/pip install --no-deps . && /opt/k2x/bin/python -m compileall -q /opt/k2x
 
 FROM python:3.11-slim

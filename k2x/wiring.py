@@ -145,6 +145,7 @@ def watch(settings: Settings, env: Mapping[str, str] = os.environ) -> WatchSetti
             Watched(StreamsSettings.group, (*topics.REPLAY_OF, *topics.REPLAY_OF.values(), topics.RESULTS)),
             Watched(SinkSettings.model_fields["group_id"].default, pattern=topics.COMMANDS_PATTERN),
             Watched(WritebackSettings.model_fields["group_id"].default, (topics.WRITEBACK,)),
+            Watched(CdcProcessSettings.model_fields["group_id"].default, tuple(sorted(cdc_topics(settings)))),
         ),
         every_s=given.every_s,
         stalled_s=given.stalled_s,

@@ -46,6 +46,9 @@ class SinkMetrics:
             ["org", "purpose"], registry=registry,
         )  # fmt: skip
         self.limited = Counter("k2x_xero_limited", "Answers 429", ["org"], registry=registry)
+        self.kept_out = Counter(
+            "k2x_xero_kept_out", "Calls that Xero or its identity service answered with 401", ["org"], registry=registry
+        )
         self.batch = Histogram(
             "k2x_sink_batch_documents", "Documents in a write", ["org", "purpose"], buckets=_BATCH, registry=registry
         )
@@ -139,7 +142,8 @@ class SinkMetrics:
     def opened(self, org: str, limits: Limits) -> None:
         """A lane begins: counters that must be seen at 0 before they first count, and the limits."""
         self._intended[org] = {}
-        self.limited.labels(org)
+        for counter in (self.limited, self.kept_out, self.aborted):
+            counter.labels(org)
         for window, allowed in (("minute", limits.minute), ("day", limits.day), ("concurrent", limits.concurrent)):
             self.limits.labels(org, window).set(allowed)
 
@@ -157,6 +161,8 @@ class SinkMetrics:
         self.call_seconds.labels(org, call.purpose).observe(answer.elapsed)
         if answer.status == 429:
             self.limited.labels(org).inc()
+        if answer.status == 401:
+            self.kept_out.labels(org).inc()
 
     def committed(self, org: str, work: Transact, seconds: float) -> None:
         """A transaction is on the log."""

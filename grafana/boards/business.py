@@ -18,15 +18,18 @@ SALES = Row("Sales in the range shown, in units of each currency", (
           "`k2x reconcile`: this counts as it goes, and a restart may count some again.",
           "short", (Query(money("k2x_business_value_total", "order"), "{{store}} {{currency}}"),), kind="bargauge",
           decimals=2),
-    Panel("Tax by store and currency", "The tax in those totals, as Xero computed it.", "short",
+    Panel("Tax by store and currency", "The tax in those totals, as Xero computed it. None where there should "
+          "be: see the rules' tax types.", "short",
           (Query(money("k2x_business_tax_total", "order"), "{{store}} {{currency}}"),), kind="bargauge", decimals=2),
-    Panel("Refunds by store and currency", "Credit notes for money returned.", "short",
+    Panel("Refunds by store and currency", "Credit notes for money returned. More than Kentico shows: `k2x "
+          "reconcile`.", "short",
           (Query(f'sum by (store, currency) (increase(k2x_business_value_total{{{S}, kind=~"refund|credit_note"}}'
                  "[$__range]))", "{{store}} {{currency}}", _REFUNDS),), kind="bargauge", decimals=2),
     Panel("Sales an hour", "A store that sells at this hour and shows nothing: see Overview.", "short",
           (Query(f'sum by (store, currency) (increase(k2x_business_value_total{{{S}, kind="order"}}[1h]))',
                  "{{store}} {{currency}}"),), width=12),
-    Panel("Orders an hour", "Orders PAID in Xero.", "short",
+    Panel("Orders an hour", "Orders PAID in Xero. 0 while the shop sells: see Overview for the stage where it "
+          "stops.", "short",
           (Query(f'sum by (store) (increase(k2x_business_documents_total{{{S}, kind="order"}}[1h]))', "{{store}}"),),
           width=12),
 ))  # fmt: skip

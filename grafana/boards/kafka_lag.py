@@ -18,7 +18,8 @@ LAG = Row("Lag", (
     Panel("Committed a second", "0 with lag: the group stands. Start its process, or read its log.", "ops",
           (Query(f"sum by (consumergroup) (rate(kafka_consumergroup_current_offset{{{G}}}[$__rate_interval]))",
                  "{{consumergroup}}"),)),
-    Panel("Written a second", "By topic: what comes in.", "ops",
+    Panel("Written a second", "By topic: what comes in. Nothing at an hour of trade: look at the receiver and "
+          "at Kentico.", "ops",
           (Query("sum by (topic) (rate(kafka_topic_partition_current_offset[$__rate_interval])) > 0", "{{topic}}"),)),
     Panel("Members", "0: nobody reads for this group. `k2x run` its process.", "short",
           (Query(f"kafka_consumergroup_members{{{G}}}", "{{consumergroup}}"),), kind="stat",
@@ -40,7 +41,7 @@ DETAIL = Row("By partition and organisation", (
     Panel("Age of the sample", "Over a minute: the process `watch` stands, and this page is out of date.", "s",
           (Query("time() - max(k2x_lag_sampled_timestamp_seconds)", "seconds"),), kind="stat",
           steps=((60, "red"),)),
-    Panel("Brokers", "Fewer than there should be: a broker is down.", "short",
+    Panel("Brokers", "Fewer than there should be: a broker is down; start it before the next one goes.", "short",
           (Query("max(kafka_brokers)", "brokers"),), kind="stat"),
 ))  # fmt: skip
 

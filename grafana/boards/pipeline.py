@@ -26,18 +26,22 @@ SOURCES = Row("Reader and poller", (
           quantiles("k2x_reader_hint_age_seconds", "")),
     Panel("Reader: waiting objects", "Hints not read yet. Growing: the instance is away or slow.", "short",
           (Query("sum by (instance) (k2x_reader_pending_objects)", "{{instance}}"),)),
-    Panel("REST: requests by outcome", "Anything but ok: Kentico's event log says why.", "reqps",
+    Panel("REST: requests by outcome", "Anything but ok: Kentico's event log says why; the reader tries again "
+          "by itself.", "reqps",
           (rate("k2x_kentico_rest_requests_total", "", "instance, outcome", "{{instance}} {{outcome}}"),)),
-    Panel("REST: time of a request", "Slow: Kentico's web server or database is.", "s",
+    Panel("REST: time of a request", "95 % of the requests. Slow: Kentico's web server or its database is; "
+          "look there.", "s",
           (p95("k2x_kentico_rest_request_duration_seconds", "", "instance, method", "{{instance}} {{method}} p95"),)),
     Panel("Orders a batch", "How many orders one read brings; grows with load, which is well.", "short",
           (p95("k2x_reader_batch_orders", "", "instance", "{{instance}} p95"),)),
     Panel("REST away", "1 while an instance cannot be read: its orders wait on Kafka.", "none",
           (Query("max by (instance) (k2x_reader_outage)", "{{instance}} reader"),
            Query("max by (instance) (k2x_poller_outage)", "{{instance}} poller", NO_POLL)), maximum=1),
-    Panel("Poller: objects by outcome", "What polling found changed.", "eps",
+    Panel("Poller: objects by outcome", "What polling found changed. dead_letter: `k2x dlt ls`; retried: "
+          "Kentico is away.", "eps",
           (rate("k2x_poller_objects_total", "", "instance, outcome", "{{instance}} {{outcome}}", NO_POLL),)),
-    Panel("Poller: since the last whole look", "Grows without end: the poller stands; see its log.", "s",
+    Panel("Poller: since the last whole look", "Grows without end: the poller stands; its log says why, and a "
+          "restart loses nothing.", "s",
           (Query("time() - max by (instance) (k2x_poller_current_timestamp_seconds)", "{{instance}}", NO_POLL),)),
 ))  # fmt: skip
 
@@ -50,7 +54,7 @@ STREAMS = Row("Streams", (
           (p95("k2x_streams_delivery_seconds", "", "agent", "{{agent}} p95"),)),
     Panel("Transform time", "Of one order, the pure functions alone. Grows: a rule has become expensive.", "s",
           quantiles("k2x_streams_transform_seconds", "")),
-    Panel("Events a batch", "Full batches (500): there is a backlog.", "short",
+    Panel("Events a batch", "Full batches (500): there is a backlog; a second worker halves it.", "short",
           (p95("k2x_streams_batch_events", "", "agent", "{{agent}} p95"),)),
     Panel("Organisations that are ready", "0: no rules or no reference snapshot, its orders are parked. `k2x rules "
           "apply`, or start the sink.", "none",
@@ -60,7 +64,8 @@ STREAMS = Row("Streams", (
 SINK = Row("Sink and write-back", (
     Panel("Documents by outcome", "Contacts, invoices, payments, refunds as Xero took them.", "eps",
           (rate("k2x_sink_documents_total", 'org=~"$org"', "kind, outcome", "{{kind}} {{outcome}}"),)),
-    Panel("Arrival to PAID", "From the order's arrival at k2x.", "s",
+    Panel("Arrival to PAID", "From the order's arrival at k2x. Slow: the minute of Xero is used up, or Xero "
+          "is slow; see Xero.", "s",
           quantiles("k2x_order_latency_seconds", 'org=~"$org"')),
     Panel("Kafka transactions", "Time of one. Slow or aborted: the broker is busy or a rebalance is on.", "s",
           (p95("k2x_sink_transaction_seconds", 'org=~"$org"', "org", "{{org}} p95"),)),

@@ -15,12 +15,14 @@ LETTERS = Row("Dead letters", (
     Panel("Oldest open one", "Days old: somebody has forgotten it. `k2x dlt ls` shows the oldest first.", "s",
           (Query(f"time() - min by (org, error_class) (k2x_dead_letters_oldest_timestamp_seconds{{{ORG}}})",
                  "{{org}} {{error_class}}"),), steps=((3600, "red"),)),
-    Panel("How all of them stand", "open, resolved, sent again, skipped, superseded.", "short",
+    Panel("How all of them stand", "open ones wait for a person; sent_again for word of it; the rest is "
+          "settled. `k2x dlt ls --all`.", "short",
           (Query(f"sum by (state) (k2x_dead_letters{{{ORG}}})", "{{state}}"),), kind="bargauge"),
     Panel("Written, by stage and class", "A step: something has changed, in the rules, in Kentico or in Xero.", "eps",
           (rate("k2x_streams_dead_letters_total", "", "agent, error_class", "streams {{agent}} {{error_class}}"),
            rate("k2x_sink_dead_letters_total", ORG, "error_class", "sink {{error_class}}"))),
-    Panel("Share of orders that are refused or held", "Over 1 % for five minutes is an alert.", "percentunit",
+    Panel("Share of orders that are refused or held", "Over 1 % for five minutes is an alert: see the runbook "
+          "K2xDeadLetterShare.", "percentunit",
           (Query(f'sum by (org) (rate(k2x_results_total{{{ORG}, kind="order", outcome=~"REFUSED|HELD"}}'
                  f'[$__rate_interval])) / sum by (org) (rate(k2x_results_total{{{ORG}, kind="order"}}'
                  "[$__rate_interval]))", "{{org}}"),), maximum=1, steps=((0.01, "red"),)),
@@ -44,7 +46,8 @@ WAITS = Row("Waiting, held, parked, suppressed", (
     Panel("Suppressed, by reason", "Left out on purpose: not paid yet, before the cut-over, already there. A reason "
           "that grows all at once: a status has lost its `paid` in Kentico.",
           "eps", (rate("k2x_results_total", f'{ORG}, outcome="SUPPRESSED"', "org, code", "{{org}} {{code}}"),)),
-    Panel("Refused, by code", "The code says what to mend; `k2x dlt ls --code …`", "eps",
+    Panel("Refused, by code", "The code says what to mend: `k2x dlt ls --code CODE`, and `k2x dlt redrive "
+          "--code CODE` after it.", "eps",
           (rate("k2x_results_total", f'{ORG}, outcome=~"REFUSED|HELD"', "org, code", "{{org}} {{code}}"),)),
 ))  # fmt: skip
 

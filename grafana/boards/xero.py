@@ -30,10 +30,13 @@ BUDGET = Row("Budget", (
                  "{{org}}"),), maximum=1, steps=()),
     Panel("Minute: calls that may go now", "0 for long: the minute is used up, orders share calls and wait seconds.",
           "short", (Query(f"k2x_xero_minute_calls_remaining{{{ORG}}}", "{{org}}"),)),
-    Panel("Calls in flight", "Xero takes 5 at a time.", "short",
+    Panel("Calls in flight", "Xero takes 5 at a time. Always 5: answers are slow; see Time of a call.", "short",
           (Query(f"k2x_xero_calls_in_flight{{{ORG}}}", "{{org}}"),), maximum=5),
-    Panel("Wait of a write", "How long a write would wait for the budget now.", "s",
+    Panel("Wait of a write", "How long a write would wait for the budget now. Hours: the day is used up, and "
+          "goes on at the reset.", "s",
           (Query(f"k2x_xero_wait_seconds{{{ORG}}}", "{{org}}"),)),
+    Panel("Answers 401", "Xero does not let us in: `k2x xero status` says why.", "reqps",
+          (rate("k2x_xero_kept_out_total", ORG, "org", "{{org}}"),)),
     Panel("Answers 429", "Refused for their number: more than none means that another program shares this "
           "organisation's calls.",
           "reqps", (rate("k2x_xero_limited_total", ORG, "org", "{{org}}"),)),
@@ -52,7 +55,8 @@ CALLS = Row("Calls", (
                           "[1h])) > 0)", "{{org}}"),)),
     Panel("Time of a call", "95 % of them. Over 10 s: Xero is slow; see status.xero.com.", "s",
           (p95("k2x_xero_call_seconds", ORG, "org, purpose", "{{org}} {{purpose}}"),)),
-    Panel("Documents a write", "95 %. 50 is a full call.", "short",
+    Panel("Documents a write", "95 % of the writes. 50 is a full call: there is a backlog, which goes at "
+          "Xero's pace.", "short",
           (p95("k2x_sink_batch_documents", ORG, "org, purpose", "{{org}} {{purpose}}"),)),
     Panel("Repeats under their own key", "Sent again because nobody knows what Xero did; nothing is posted twice. "
           "Many: the network or Xero is unwell.",
@@ -62,7 +66,8 @@ CALLS = Row("Calls", (
 WORK = Row("Work in hand", (
     Panel("Backlog", "Commands not finished, and the age of the oldest beside it.", "short",
           (Query(f"k2x_backlog_commands{{{ORG}}}", "{{org}}"),)),
-    Panel("Age of the oldest command", "Money that is not in the books yet.", "s",
+    Panel("Age of the oldest command", "Money that is not in the books yet. Over a minute: see Lane, Pause "
+          "and Wait of a write.", "s",
           (Query(f"k2x_backlog_seconds{{{ORG}}}", "{{org}}"),)),
     Panel("Open intentions", "Documents said to be on their way to Xero, their answer not known yet. Seconds are well; "
           "minutes: see the runbook K2xIntentionsStuck.",
@@ -81,7 +86,7 @@ ACCESS = Row("Access", (
           (Query(f"max by (org) (k2x_xero_access_token_expires_seconds{{{ORG}}})", "{{org}}"),)),
     Panel("Refresh token", "Ends after 60 days without use. Below a week: start the sink, or `k2x xero connect`.", "s",
           (Query("min by (app) (k2x_xero_refresh_token_expires_timestamp_seconds) - time()", "{{app}}", NO_APP),)),
-    Panel("Ledger rebuild", "How far `k2x ledger rebuild` is.", "short",
+    Panel("Ledger rebuild", "How far `k2x ledger rebuild` is, by phase. It stands: see the sink's log.", "short",
           (Query(f"k2x_ledger_rebuild_done{{{ORG}}}", "{{org}} {{phase}}", NO_REBUILD),)),
 ))  # fmt: skip
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from k2x.demo.observe import PROGRAMS
 from k2x.demo.run import Look, Plan, run
 from k2x.demo.world import World, drop
 from k2x.logs import configure
@@ -23,11 +24,14 @@ from k2x.logs import configure
 @click.option("--seed", default=2026, show_default=True, help="The same seed places the same orders.")
 @click.option("--once", is_flag=True, help="End when every order has an end, instead of trading on.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object at the end (with --once).")
+@click.option("--observe", is_flag=True, help="With Prometheus and Alertmanager, which must be on the PATH.")
 @click.option("--fresh", is_flag=True, help="Drop what earlier demos left: Kafka's data and both sandboxes.")
 @click.option(
     "--data-dir", type=click.Path(path_type=Path, file_okay=False), default=Path(".k2x/demo"), show_default=True
 )
-def demo(orders: int, rate: float, seed: int, once: bool, as_json: bool, fresh: bool, data_dir: Path) -> None:
+def demo(
+    orders: int, rate: float, seed: int, once: bool, as_json: bool, observe: bool, fresh: bool, data_dir: Path
+) -> None:
     """Kentico shops, Kafka, k2x and Xero's books on this machine: orders become PAID invoices while you watch.
 
     Three stores in two Kentico instances sell in five currencies to Xero organisations in the UK, Australia and
@@ -39,7 +43,7 @@ def demo(orders: int, rate: float, seed: int, once: bool, as_json: bool, fresh: 
     if fresh:
         drop(data_dir)
     say = _Progress(time.monotonic())
-    plan = Plan(orders=orders, seed=seed, rate=rate, once=once, directory=data_dir.resolve())
+    plan = Plan(orders=orders, seed=seed, rate=rate, once=once, directory=data_dir.resolve(), observe=observe)
 
     def show(world: World, look: Look, curl: str) -> None:
         say.end()
@@ -58,6 +62,8 @@ def _page(world: World, look: Look, curl: str) -> str:
         for name, port in world.ports.items()
         if name.endswith("-metrics")
     }
+    if world.observatory is not None:
+        metrics |= {name: world.url(name) for name in PROGRAMS}
     return "\n" + page(
         look, books_url=world.url("xero") + "/books", metrics=metrics, curl=curl, logs=str(world.directory / "logs")
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from k2x.audit.finding import Finding
 from k2x.audit.judge import Verdict
+from k2x.demo.observe import PROGRAMS
 from k2x.demo.outcome import Account, by_org, reasons
 from k2x.demo.run import Look
 
@@ -33,8 +34,8 @@ def page(look: Look, *, books_url: str, metrics: dict[str, str], curl: str, logs
         letters(look.verdicts),
         beside(look),
         one_letter(look.verdicts),
-        f"Look around\n  Xero's books    {books_url}\n  logs            {logs}\n"
-        + "".join(f"  {name + ' metrics':15} {url}\n" for name, url in metrics.items()),
+        f"Look around\n  Xero's books      {books_url}\n  logs              {logs}\n"
+        + "".join(f"  {name if name in PROGRAMS else name + ' metrics':17} {url}\n" for name, url in metrics.items()),
         f"Send an order of your own (it is signed for five minutes from when you paste it)\n{curl}",
     ]
     return "\n".join(part for part in parts if part)

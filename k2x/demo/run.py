@@ -49,6 +49,7 @@ class Plan:
     rate: float = 12.0
     once: bool = False
     directory: Path = Path(".k2x/demo")
+    observe: bool = False
 
 
 @dataclass
@@ -86,7 +87,7 @@ async def run(plan: Plan, say: Callable[[str], None], show: Callable[[World, Loo
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    world = World(plan.directory)
+    world = World(plan.directory, observe=plan.observe)
     try:
         look = await _until(stop, _course(world, plan, say))
         if look is None:

@@ -25,6 +25,7 @@ from k2x import kafka_topics
 from k2x.clients import QUIET, codec, librdkafka
 from k2x.config import load
 from k2x.demo.deployment import deployment, secrets
+from k2x.demo.observe import PROGRAMS, Observatory
 from k2x.embedded import EmbeddedKafka
 from k2x.embedded.datadir import DataDir
 from k2x.errors import ConfigError, K2xError, ProcessFailed, SandboxFailed
@@ -44,11 +45,13 @@ EXTRA = {"xero": [], "kentico": ["--with", "seed2021"]}
 class World:
     """Everything the demo runs. Use `start`, then `stop`; the addresses are attributes in between."""
 
-    def __init__(self, directory: Path, processes: Sequence[str] = PROCESSES) -> None:
-        """`processes`: each a kind of k2x.processes, or `kind-2` for another of the same kind."""
+    def __init__(self, directory: Path, processes: Sequence[str] = PROCESSES, *, observe: bool = False) -> None:
+        """`processes`: each a kind of k2x.processes, or `kind-2` for another of the same kind. `observe`: with the
+        watcher, and with Prometheus and Alertmanager (k2x.demo.observe)."""
         self.directory = directory
         self.ready_s = _READY_S
-        self.processes = tuple(processes)
+        self.processes = (*processes, "watch") if observe else tuple(processes)
+        self.observatory = Observatory(directory / "observe") if observe else None
         self.supervisor = Supervisor()
         self.kafka_conf: dict[str, Any] = {}
         self.ports: dict[str, int] = {}
@@ -74,6 +77,7 @@ class World:
         bootstrap = await asyncio.get_running_loop().run_in_executor(None, self.broker.start)
         # Only now: Kafka's lock keeps a second demo off this directory, and off the first one's addresses.
         names = ["xero", "kentico", "receiver", *(f"{name}-metrics" for name in self.processes)]
+        names += PROGRAMS if self.observatory else ()
         self.ports = _ports(self.directory / "ports.json", names)
         say("the Xero sandbox and the Kentico shop")
         await self._start_sandboxes()
@@ -91,11 +95,16 @@ class World:
         say("receiver, reader, streams, sink, write-back")
         for name in self.processes:
             await self.start_process(name)
+        if self.observatory is not None:
+            say("Prometheus and Alertmanager")
+            for name, command in self.observatory.commands(self.ports, self.processes).items():
+                await self.supervisor.start(name, command, {}, self._log(name))
         await self._ready()
 
     def configuration(self, bootstrap: str) -> dict[str, Any]:
         """What goes into k2x.yaml."""
-        return deployment(bootstrap, self.ports, self.directory, speed=1.0)
+        written = deployment(bootstrap, self.ports, self.directory, speed=1.0)
+        return written | {"watch": {"every_s": 2.0}} if self.observatory else written
 
     def environment(self, name: str) -> dict[str, str]:
         """What a process is told besides: where several of a kind run, each has a metrics port of its own."""
@@ -162,6 +171,7 @@ class World:
 
     async def _ready(self) -> None:
         waits = [self._answers(f"http://127.0.0.1:{self.ports[f'{n}-metrics']}/metrics", n) for n in self.processes]
+        waits += [self._answers(self.url(name) + "/-/ready", name) for name in PROGRAMS if self.observatory]
         await asyncio.gather(self._answers(self.url("receiver") + "/healthz", "receiver"), *waits)
         await self._organisations_read()
 
