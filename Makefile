@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test lint test-registry bench simulate chaos mutants clean
+.PHONY: run test lint test-registry bench simulate chaos mutants observe clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.run ## the demo: embedded Kafka, both sandboxes, all processes. ARGS="--once --orders 300"
@@ -30,6 +30,9 @@ lock: ## pins every dependency anew
 
 chaos: $(VENV)/.dev ## kills every part of a running k2x and counts every order. ARGS=--short, ARGS="--orders 3000 --seed 7"
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+observe: $(VENV)/.dev ## dashboards and alerts under a real Prometheus and Alertmanager (Debian's packages), with faults planted
+	$(BIN)/python -m tests.observe $(ARGS)
 
 SEEDS ?= 300
 simulate: $(VENV)/.dev ## the real sink in seeded worlds of faults. SEEDS=20000, ARGS="--first 5000"
