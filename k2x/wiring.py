@@ -140,18 +140,25 @@ def watch(settings: Settings, env: Mapping[str, str] = os.environ) -> WatchSetti
     given = settings.watch
     return WatchSettings(
         orgs=tuple(sorted(settings.organisations)),
-        groups=(
-            Watched(ReaderSettings.model_fields["group_id"].default, (topics.CHANGES,)),
-            Watched(StreamsSettings.group, (*topics.REPLAY_OF, *topics.REPLAY_OF.values(), topics.RESULTS)),
-            Watched(SinkSettings.model_fields["group_id"].default, pattern=topics.COMMANDS_PATTERN),
-            Watched(WritebackSettings.model_fields["group_id"].default, (topics.WRITEBACK,)),
-            Watched(CdcProcessSettings.model_fields["group_id"].default, tuple(sorted(cdc_topics(settings)))),
-        ),
+        groups=tuple(_watched(settings)),
         every_s=given.every_s,
         stalled_s=given.stalled_s,
         notify_every_s=given.notify.every_s,
         channels=tuple(_channels(given.notify, env)),
     )
+
+
+def _watched(settings: Settings) -> Iterator[Watched]:
+    """The groups of the processes that have work to do here: of another, an unread topic is no fault."""
+    yield Watched(ReaderSettings.model_fields["group_id"].default, (topics.CHANGES,))
+    yield Watched(StreamsSettings.group, (*topics.REPLAY_OF, *topics.REPLAY_OF.values(), topics.RESULTS))
+    yield Watched(SinkSettings.model_fields["group_id"].default, pattern=topics.COMMANDS_PATTERN)
+    if any(instance.write_back_columns for instance in settings.instances.values()):
+        yield Watched(WritebackSettings.model_fields["group_id"].default, (topics.WRITEBACK,))
+    if changed := cdc_topics(settings):
+        yield Watched(CdcProcessSettings.model_fields["group_id"].default, tuple(sorted(changed)))
+    for name in settings.confirmations:
+        yield Watched(f"{ConfirmSettings.model_fields['group_id'].default}-{name}", (topics.RESULTS,))
 
 
 def _channels(notify: Notify, env: Mapping[str, str]) -> Iterator[Channel]:

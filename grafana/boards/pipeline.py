@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grafana.boards.words import NO_FAULT, NO_POLL, NO_REPLAY, p95, quantiles, rate
+from grafana.boards.words import NO_CDC, NO_CONFIRM, NO_FAULT, NO_POLL, NO_REPLAY, p95, quantiles, rate
 from grafana.panel import Dashboard, Panel, Query, Row
 
 RECEIVER = Row("Receiver", (
@@ -40,6 +40,9 @@ SOURCES = Row("Reader and poller", (
     Panel("Poller: objects by outcome", "What polling found changed. dead_letter: `k2x dlt ls`; retried: "
           "Kentico is away.", "eps",
           (rate("k2x_poller_objects_total", "", "instance, outcome", "{{instance}} {{outcome}}", NO_POLL),)),
+    Panel("Change data capture: records by outcome", "dead_letter: `k2x dlt ls`. Nothing while Kentico is edited: see "
+          "Debezium's connector, and the log of `cdc`.",
+          "eps", (rate("k2x_cdc_records_total", "", "instance, outcome", "{{instance}} {{outcome}}", NO_CDC),)),
     Panel("Poller: since the last whole look", "Grows without end: the poller stands; its log says why, and a "
           "restart loses nothing.", "s",
           (Query("time() - max by (instance) (k2x_poller_current_timestamp_seconds)", "{{instance}}", NO_POLL),)),
@@ -73,6 +76,13 @@ SINK = Row("Sink and write-back", (
           (rate("k2x_sink_aborted_transactions_total", 'org=~"$org"', "org", "{{org}}", NO_FAULT),)),
     Panel("Orders in memory", "Under way in each lane; 400 is full, which is a backlog and no fault.", "short",
           (Query('sum by (org) (k2x_sink_orders_in_memory{org=~"$org"})', "{{org}}"),)),
+    Panel("Confirmations by outcome", "What other systems are told of orders. dead_letter: the target refuses; "
+          "`k2x dlt ls`. Nothing while orders are posted: see the log of `confirm`.",
+          "eps", (rate("k2x_confirmations_total", "", "target, outcome", "{{target}} {{outcome}}", NO_CONFIRM),)),
+    Panel("Confirmations: time of a request", "95 % of the requests. Slow: the target is; it is asked a few at a time.",
+          "s", (p95("k2x_confirm_request_duration_seconds", "", "target", "{{target}} p95", NO_CONFIRM),)),
+    Panel("Targets that do not take what they are told", "1: the target is away; it is told later, nothing is lost.",
+          "none", (Query("max by (target) (k2x_confirm_outage)", "{{target}}", NO_CONFIRM),), maximum=1),
     Panel("Write-backs by outcome", "retried: Kentico is away. dead_letter: a column is missing in Kentico.", "eps",
           (rate("k2x_writeback_orders_total", "", "instance, outcome", "{{instance}} {{outcome}}"),)),
 ))  # fmt: skip

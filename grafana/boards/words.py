@@ -11,6 +11,8 @@ LANE = {
 _NUMBERS = {"running": 1, "taking_over": 2, "paused": 3, "rebuilding": 4, "failed": 5, "refused": 6, "ledger_lost": 7}
 
 NO_POLL = "the demo's shops send webhooks and hints: no instance has `poll`"
+NO_CDC = "the demo's shops have no Debezium"
+NO_CONFIRM = "the demo tells no other system"
 NO_APP = "the demo's organisations are custom connections, which have no refresh token"
 NO_FAULT = "nothing of this kind happens in a demo that goes well"
 NO_REBUILD = "no ledger is lost in a demo"

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from prometheus_client import REGISTRY, CollectorRegistry
 
-import connectors.kentico.metrics  # noqa: F401 - its metrics are in the default registry
+import connectors.confirm.metrics
+import connectors.kentico.metrics  # noqa: F401 - their metrics are in the default registry
 from connectors.xero.metrics import SinkMetrics
 from grafana.build import drift
 from k2x.audit import last

@@ -26,7 +26,7 @@ import httpx
 
 from connectors.kentico.sandbox.scenarios import DEFAULT_MIX, HELD, MUST_FAIL
 from k2x.demo.observe import Observatory
-from k2x.demo.world import World, drop
+from k2x.demo.world import PROCESSES, World, drop
 from k2x.errors import K2xError
 from k2x.logs import configure
 from tests.observe import expressions
@@ -56,7 +56,8 @@ class ObservedWorld(World):
     """The demo's world with quick alerts, and the watcher telling the ear."""
 
     def __init__(self, directory: Path, ear: Ear) -> None:
-        super().__init__(directory, observe=True)
+        # `confirm` has nobody to tell, but shows its metrics: every one that a page uses has to be known.
+        super().__init__(directory, (*PROCESSES, "confirm"), observe=True)
         self.ready_s = 180.0
         self.observatory = Observatory(directory / "observe", scrape_s=1, notify=f"{ear.url}/alerts", rules=faster)
 
