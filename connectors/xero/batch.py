@@ -14,7 +14,7 @@ import orjson
 
 from connectors.xero.calls import Call
 from connectors.xero.core.state import Document, Step
-from schemas.types import Sale, Tender
+from schemas.types import RefundNote, Sale, Tender
 
 # method, resource, purpose. PUT creates only; POST upserts (xero.md §0.4).
 WRITES: Mapping[Step, tuple[str, str, str]] = {
@@ -22,13 +22,19 @@ WRITES: Mapping[Step, tuple[str, str, str]] = {
     Step.ITEM: ("POST", "Items", "items"),
     Step.INVOICE: ("PUT", "Invoices", "invoices"),
     Step.PAYMENT: ("PUT", "Payments", "payments"),
+    Step.CREDIT_NOTE: ("PUT", "CreditNotes", "credit_notes"),
+    Step.REFUND: ("PUT", "Payments", "refunds"),
 }
 _QUERY = {
     Step.CONTACT: (("summarizeErrors", "false"),),
     Step.PAYMENT: (("summarizeErrors", "false"),),
+    Step.REFUND: (("summarizeErrors", "false"),),
     Step.ITEM: (("summarizeErrors", "false"), ("unitdp", "4")),
     Step.INVOICE: (("summarizeErrors", "false"), ("unitdp", "4")),
+    Step.CREDIT_NOTE: (("summarizeErrors", "false"), ("unitdp", "4")),
 }
+ALONE = (Step.CREDIT_NOTE, Step.REFUND)
+"""Steps whose documents are read back one by one."""
 _REFERENCE_ROOM = 100  # characters: the real limit of Payment.Reference is not documented (xero.md §4.5)
 
 
@@ -46,27 +52,53 @@ def lookup_call(step: Step, documents: Sequence[Document], deadline: float) -> C
         query = (("IDs", ",".join(str(d.parts["ContactID"]) for d in documents)), ("includeArchived", "true"))
         return Call("GET", "Contacts", query, deadline=deadline, purpose="read_back")
     paged = (("page", "1"), ("pageSize", "100"), ("unitdp", "4"))  # only a paged list shows the lines
+    if step in ALONE:
+        # By Reference, which holds the credit note's number: the one filter on its own words that Xero indexes (xero.md
+        # §1.7), and a list, so that what is not there is an empty answer and no 404.
+        where = f'Reference=="{_quoted(credit_number(documents[0]))}"'
+        return Call("GET", "CreditNotes", (("where", where), *paged), deadline=deadline, purpose="read_back")
     if step is Step.PAYMENT:
-        ids = ",".join(dict.fromkeys(d.jobs[0].invoice_id or "" for d in documents))
+        ids = ",".join(dict.fromkeys(d.jobs[0].target_id or "" for d in documents))
         return Call("GET", "Invoices", (("IDs", ids), *paged), deadline=deadline, purpose="read_back")
     if len(documents) == 1 and "," in documents[0].natural:
-        quoted = documents[0].natural.replace("\\", "\\\\").replace('"', '\\"')
-        return Call("GET", "Invoices", (("where", f'InvoiceNumber=="{quoted}"'), *paged), purpose="read_back")
+        where = f'InvoiceNumber=="{_quoted(documents[0].natural)}"'
+        return Call("GET", "Invoices", (("where", where), *paged), deadline=deadline, purpose="read_back")
     numbers = ",".join(d.natural for d in documents)
     return Call("GET", "Invoices", (("InvoiceNumbers", numbers), *paged), deadline=deadline, purpose="read_back")
 
 
 def invoice_element(sale: Sale, number: str, contact_id: str) -> str:
     """The command's invoice, number and contact in front. Only the ContactID: more would rewrite the contact."""
-    head = orjson.dumps({"InvoiceNumber": number, "Contact": {"ContactID": contact_id}}).decode()
-    rest = sale["invoice"].strip()[1:]
-    return head[:-1] + ("," if rest.strip() != "}" else "") + rest
+    return _spliced({"InvoiceNumber": number, "Contact": {"ContactID": contact_id}}, sale["invoice"])
 
 
-def payment_element(tender: Tender, invoice_id: str, reference: str) -> str:
-    """A tender as a payment; the amount is the command's own text."""
+def credit_element(note: RefundNote, number: str, contact_id: str) -> str:
+    """The command's credit note, likewise; its Reference is its number, by which it is read back."""
+    head = {"CreditNoteNumber": number, "Reference": number, "Contact": {"ContactID": contact_id}}
+    return _spliced(head, note["credit_note"])
+
+
+def credit_number(document: Document) -> str:
+    """The number of a credit note, or of the one that a refund's payment is for."""
+    return document.natural if document.step is Step.CREDIT_NOTE else document.natural.rsplit("/", 1)[0]
+
+
+def _spliced(head: Mapping[str, Any], document: str) -> str:
+    rest = document.strip()[1:]
+    return orjson.dumps(head).decode()[:-1] + ("," if rest.strip() != "}" else "") + rest
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def payment_element(step: Step, tender: Tender, target_id: str, reference: str) -> str:
+    """A tender as a payment of an invoice, or of a credit note; the amount is the command's own text."""
+    target = (
+        {"Invoice": {"InvoiceID": target_id}} if step is Step.PAYMENT else {"CreditNote": {"CreditNoteID": target_id}}
+    )
     account = {"AccountID": tender["account_id"]} if tender["account_id"] else {"Code": tender["account_code"]}
-    head = {"Invoice": {"InvoiceID": invoice_id}, "Account": account, "Date": tender["date"], "Reference": reference}
+    head = {**target, "Account": account, "Date": tender["date"], "Reference": reference}
     numbers = [f'"Amount":{tender["amount"]}']
     if tender["currency_rate"]:
         numbers.append(f'"CurrencyRate":{tender["currency_rate"]}')

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from schemas.types import Sale
+from schemas.types import RefundNote, Sale
 
 _GONE = frozenset({"VOIDED", "DELETED"})
 _OPEN = frozenset({"AUTHORISED", "PAID"})
@@ -29,35 +29,51 @@ class Difference:
         return f"{self.field}: the order has {self.ours}, Xero has {self.theirs}"
 
 
-def invoice(sale: Sale, number: str, contact_id: str | None, theirs: Mapping[str, Any]) -> list[Difference]:
+def invoice(sale: Sale, contact_id: str | None, theirs: Mapping[str, Any]) -> list[Difference]:
     """Contact, currency, totals, tax, lines, reference and status. Empty: it is ours."""
     ours = json.loads(sale["invoice"], parse_float=Decimal)
+    return _document(sale, "ACCREC", ours, str(ours.get("Reference") or ""), contact_id, theirs)
+
+
+def credit_note(note: RefundNote, number: str, contact_id: str | None, theirs: Mapping[str, Any]) -> list[Difference]:
+    """The same of a credit note, whose Reference is its number."""
+    ours = json.loads(note["credit_note"], parse_float=Decimal)
+    return _document(note, "ACCRECCREDIT", ours, number, contact_id, theirs)
+
+
+def _document(
+    sums: Sale | RefundNote,
+    kind: str,
+    ours: Mapping[str, Any],
+    reference: str,
+    contact_id: str | None,
+    theirs: Mapping[str, Any],
+) -> list[Difference]:
     status = str(theirs.get("Status"))
     found: list[Difference] = []
     if status not in _OPEN:
         found.append(Difference("status", "AUTHORISED", status))
-    if theirs.get("Type") not in (None, "ACCREC"):
-        found.append(Difference("type", "ACCREC", str(theirs.get("Type"))))
+    if theirs.get("Type") not in (None, kind):
+        found.append(Difference("type", kind, str(theirs.get("Type"))))
     contact = str((theirs.get("Contact") or {}).get("ContactID") or "")
     if contact_id is not None and contact.lower() != contact_id.lower():
         found.append(Difference("contact", contact_id, contact))
-    if (theirs.get("CurrencyCode") or sale["currency"]) != sale["currency"]:
-        found.append(Difference("currency", sale["currency"], str(theirs.get("CurrencyCode"))))
-    found += totals(sale, theirs)
-    reference = str(ours.get("Reference") or "")
+    if (theirs.get("CurrencyCode") or sums["currency"]) != sums["currency"]:
+        found.append(Difference("currency", sums["currency"], str(theirs.get("CurrencyCode"))))
+    found += totals(sums, theirs)
     if str(theirs.get("Reference") or "") != reference:
         found.append(Difference("reference", reference, str(theirs.get("Reference") or "")))
     found += _lines(ours.get("LineItems") or [], theirs.get("LineItems"))
     return found
 
 
-def totals(sale: Sale, theirs: Mapping[str, Any]) -> list[Difference]:
+def totals(ours: Sale | RefundNote, theirs: Mapping[str, Any]) -> list[Difference]:
     """Total and TotalTax to the cent."""
-    pairs = (("total", sale["total"], theirs.get("Total")), ("tax", sale["total_tax"], theirs.get("TotalTax")))
+    pairs = (("total", ours["total"], theirs.get("Total")), ("tax", ours["total_tax"], theirs.get("TotalTax")))
     return [
-        Difference(name, ours, "nothing" if other is None else str(other))
-        for name, ours, other in pairs
-        if _number(other) != _number(ours)
+        Difference(name, mine, "nothing" if other is None else str(other))
+        for name, mine, other in pairs
+        if _number(other) != _number(mine)
     ]
 
 

@@ -38,7 +38,8 @@ from schemas.types import Command, LedgerEntry, Result
 logger = structlog.get_logger()
 PHASES = ("quiet", "xero", "compare", "results", "decide")
 _PAGE, _SMALLEST = 1000, 100  # invoices a call; after a time-out half as many
-_THINGS = {"SALE": "order", "CANCEL": "order", "CONTACT": "contact", "ITEM": "item"}
+_THINGS = {"SALE": "order", "CANCEL": "order", "REFUND": "order_refund", "CONTACT": "contact", "ITEM": "item"}
+_PAGES = {"Invoices": "ACCREC", "CreditNotes": "ACCRECCREDIT"}  # in this order
 _LONGEST = 60.0  # seconds between tries of a page that Xero does not give
 _TELL = 2.0  # seconds between words about the progress
 _LOOK = 0.2  # seconds between looks whether the lane is over
@@ -122,8 +123,7 @@ class Rebuild:
             self._sleep(min(left, 1.0))
 
     def _xero(self) -> None:
-        query = (("where", 'Type=="ACCREC"'), ("page", "1"), ("pageSize", str(_PAGE)), ("unitdp", "4"))
-        call: Call | None = self.file.cursor() or Call("GET", "Invoices", query, purpose="rebuild")
+        call: Call | None = self.file.cursor() or _first("Invoices")
         pages = 0
         while call is not None:
             call = replace(call, deadline=self.tools.settings.deadline)
@@ -131,13 +131,15 @@ class Rebuild:
             if answer.doubt is Doubt.TIMEOUT:
                 call = _smaller(call)
                 continue
-            rows = answer.body.get("Invoices") if isinstance(answer.body, dict) else None
+            rows = answer.body.get(call.path) if isinstance(answer.body, dict) else None
             call = self._page(call, rows if isinstance(rows, list) else [])
             pages += 1
             self._tell("xero", self.file.invoices(), 0)
 
     def _page(self, call: Call, rows: list[Mapping[str, Any]]) -> Call | None:
         following = reference.turn(call, rows)
+        if following is None and call.path == "Invoices":
+            following = _first("CreditNotes")
         self.file.page_read(rows, following)
         return following
 
@@ -271,6 +273,12 @@ def _subject(command: Command) -> tuple[str, str, str | None]:
     thing = _THINGS[command["kind"]]
     contact = body["contact"]["key"] if command["kind"] == "SALE" else None
     return thing, command["key"], contact
+
+
+def _first(path: str) -> Call:
+    where = f'Type=="{_PAGES[path]}"'
+    query = (("where", where), ("page", "1"), ("pageSize", str(_PAGE)), ("unitdp", "4"))
+    return Call("GET", path, query, purpose="rebuild")
 
 
 def _size(call: Call) -> int:

@@ -22,6 +22,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS invoices(
   id TEXT PRIMARY KEY COLLATE NOCASE, number TEXT COLLATE NOCASE, gone INTEGER, document TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS invoices_number ON invoices(number, gone);
+CREATE TABLE IF NOT EXISTS credits(number TEXT PRIMARY KEY COLLATE NOCASE, document TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS open(offset INTEGER PRIMARY KEY, thing TEXT, key TEXT, contact TEXT);
 CREATE INDEX IF NOT EXISTS open_key ON open(key, thing);
 CREATE INDEX IF NOT EXISTS open_contact ON open(contact) WHERE contact IS NOT NULL;
@@ -31,6 +32,9 @@ CREATE TABLE IF NOT EXISTS marks(name TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 _INVOICE = (
     "InvoiceID",
     "InvoiceNumber",
+    "CreditNoteID",
+    "CreditNoteNumber",
+    "RemainingCredit",
     "Type",
     "Status",
     "CurrencyCode",
@@ -116,13 +120,19 @@ class RebuildFile:
         values = [
             (row["InvoiceID"], row["InvoiceNumber"], int(row["Status"] in _GONE), _json(row))
             for row in kept
-            if row["Type"] in (None, "ACCREC")
+            if row["InvoiceID"] and row["Type"] in (None, "ACCREC")
+        ]
+        credits = [
+            (row["CreditNoteNumber"], _json(row))
+            for row in kept
+            if row["CreditNoteID"] and row["Type"] in (None, "ACCRECCREDIT") and row["Status"] not in _GONE
         ]
         with self._db:
             self._db.execute("BEGIN")
             self._db.executemany(
                 "INSERT OR REPLACE INTO invoices(id, number, gone, document) VALUES(?, ?, ?, ?)", values
             )
+            self._db.executemany("INSERT OR REPLACE INTO credits(number, document) VALUES(?, ?)", credits)
             if following is not None:
                 since, path = following.if_modified_since, following.path
                 self._set("cursor", json.dumps({"path": path, "query": following.query, "since": since}))
@@ -137,6 +147,10 @@ class RebuildFile:
 
     def by_id(self, id: str) -> Mapping[str, Any] | None:
         return _read(self._db.execute("SELECT document FROM invoices WHERE id = ?", (id,)).fetchone())
+
+    def credit_by_number(self, number: str) -> Mapping[str, Any] | None:
+        """A living one."""
+        return _read(self._db.execute("SELECT document FROM credits WHERE number = ?", (number,)).fetchone())
 
     # -- open records, and what was said ------------------------------------------------------------------------
 

@@ -36,6 +36,10 @@ class Looked:
         shown: dict[str, Any] | None = json.loads(found[0], parse_float=Decimal) if found else None
         return shown
 
+    def credit_note(self, number: str) -> Mapping[str, Any] | None:
+        """None: `--look` reads sales invoices; of a refund only the ledger is asked."""
+        return None
+
     def close(self) -> None:
         self._db.close()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, cast
@@ -39,7 +39,7 @@ from connectors.xero.settings import CoreSettings
 from k2x.errors import K2xError
 from k2x.replay.tally import Tally
 from schemas.codec import Codec
-from schemas.types import Command, Sale
+from schemas.types import Command, RefundNote, Sale
 
 _CALL_S = 0.3  # of a call to Xero, as the benches take it (docs/benchmarks.md)
 _COMMIT_S = 0.02
@@ -50,11 +50,25 @@ _LEAST_S = 0.001  # by which the clock moves on, where a lane asks to be woken a
 _STUCK = 200_000  # looks without any news: two days on paper
 
 
+_WRITTEN = {
+    Step.CONTACT: "Contacts",
+    Step.ITEM: "Items",
+    Step.INVOICE: "Invoices",
+    Step.PAYMENT: "Payments",
+    Step.CREDIT_NOTE: "CreditNotes",
+    Step.REFUND: "Payments",
+}
+_LOOKED_UP = {**_WRITTEN, Step.PAYMENT: "Invoices", Step.REFUND: "CreditNotes"}
+
+
 class Books(Protocol):
     """What Xero holds, where somebody has looked."""
 
     def invoice(self, number: str) -> Mapping[str, Any] | None:
         """The sales invoice with this number, as a paged GET shows it, payments included."""
+
+    def credit_note(self, number: str) -> Mapping[str, Any] | None:
+        """The sales credit note with this number, likewise."""
 
 
 class PaperLedger(LedgerStore):
@@ -172,7 +186,7 @@ class PaperLane:
         for result in work.results:
             self.tally.take(result)
             number = result["command_id"] or ""
-            of_itself = result["kind"] == "order" or result["order_id"] is None
+            of_itself = result["kind"] in ("order", "order_refund") or result["order_id"] is None
             if of_itself and result["outcome"] != "WAITING" and number.isdigit():
                 self._commands.pop(int(number), None)
 
@@ -185,11 +199,7 @@ class PaperLane:
 
     def _answer(self, send: Send) -> Answer:
         batch = self._lane.planner.batches[send.call_id]
-        collection = {Step.CONTACT: "Contacts", Step.ITEM: "Items", Step.PAYMENT: "Payments"}.get(
-            batch.step, "Invoices"
-        )
-        if batch.lookup:
-            collection = "Contacts" if batch.step is Step.CONTACT else "Invoices"
+        collection = (_LOOKED_UP if batch.lookup else _WRITTEN)[batch.step]
         rows = [row for row in self._rows(batch) if row is not None]
         headers = {"x-minlimit-remaining": str(self._minute)}
         return Answer(200, headers, {"Status": "OK", collection: rows}, elapsed=_CALL_S)
@@ -197,6 +207,8 @@ class PaperLane:
     def _rows(self, batch: Batch) -> list[Mapping[str, Any] | None]:
         if batch.lookup and batch.step is Step.PAYMENT:
             return list(self._paid(batch.documents))
+        if batch.lookup and batch.step is Step.REFUND:
+            return list(self._refunded(batch.documents))
         made = {
             (Step.CONTACT, False): self._contact_written,
             (Step.CONTACT, True): self._contact_found,
@@ -204,6 +216,9 @@ class PaperLane:
             (Step.INVOICE, False): self._invoice_written,
             (Step.INVOICE, True): self._invoice_found,
             (Step.PAYMENT, False): self._payment,
+            (Step.CREDIT_NOTE, False): self._credit_written,
+            (Step.CREDIT_NOTE, True): self._credit_found,
+            (Step.REFUND, False): self._payment,
         }[batch.step, batch.lookup]
         return [made(document) for document in batch.documents]
 
@@ -258,12 +273,45 @@ class PaperLane:
         """Invoices with their payments: by the books, or with every payment that was intended."""
         rows: dict[str, dict[str, Any]] = {}
         for document in documents:
-            invoice_id = document.jobs[0].invoice_id or ""
+            invoice_id = document.jobs[0].target_id or ""
             found = self._books.invoice(document.jobs[0].number) if self._books else None
             row = rows.setdefault(invoice_id, {**(found or {}), "InvoiceID": invoice_id})
             if found is None and self._books is None:
                 row.setdefault("Payments", []).append(self._payment(document))
         return list(rows.values())
+
+    def _credit_written(self, document: Document) -> Mapping[str, Any]:
+        if self._books is not None and self._books.credit_note(document.natural) is not None:
+            taken = {"CreditNoteNumber": document.natural, "CreditNoteID": ZERO_ID, "HasErrors": True}
+            return {**taken, "ValidationErrors": [{"Message": "Credit Note # must be unique."}]}
+        return self._credit(document)
+
+    def _credit_found(self, document: Document) -> Mapping[str, Any] | None:
+        return self._books.credit_note(document.natural) if self._books else self._credit(document)
+
+    def _credit(self, document: Document) -> Mapping[str, Any]:
+        note = cast(RefundNote, document.jobs[0].command["body"])
+        return {
+            "Type": "ACCRECCREDIT",
+            "CreditNoteID": self._id(),
+            "CreditNoteNumber": document.natural,
+            "Reference": document.natural,
+            "Contact": {"ContactID": document.jobs[0].contact_id},
+            "Status": "AUTHORISED",
+            "CurrencyCode": note["currency"],
+            "Total": note["total"],
+            "TotalTax": note["total_tax"],
+            "RemainingCredit": note["total"],
+        }
+
+    def _refunded(self, documents: list[Document]) -> Iterator[Mapping[str, Any]]:
+        """Credit notes with the money given back: by the books, or all that was intended."""
+        for document in documents:
+            target = {"CreditNoteID": document.jobs[0].target_id}
+            if self._books:
+                yield {**(self._books.credit_note(document.jobs[0].number) or {}), **target}
+            else:
+                yield {**target, "Payments": [self._payment(document)]}
 
     def _id(self) -> str:
         return f"paper-{next(self._ids)}"

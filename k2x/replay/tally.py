@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-_PLURAL = {"invoice": "invoices", "payment": "payments", "contact": "contacts", "item": "items"}
+_PLURAL = {
+    "invoice": "invoices",
+    "payment": "payments",
+    "contact": "contacts",
+    "item": "items",
+    "credit_note": "credit_notes",
+    "refund": "refunds",
+}
 _GOES_ON = frozenset({"WAITING", "PARKED"})
 
 
@@ -17,6 +24,7 @@ class Tally:
     """One organisation. Orders are counted by version, each by its last word; documents by what was done in Xero."""
 
     orders: Counter[str] = field(default_factory=Counter)  # posted, left_alone, suppressed, refused, held, cancelled
+    refunds: Counter[str] = field(default_factory=Counter)  # of orders, each by its last word
     updates: Counter[str] = field(default_factory=Counter)  # of customers and products: the same words
     reasons: dict[str, Counter[str]] = field(default_factory=dict)  # suppressed, refused, held → by code
     written: Counter[str] = field(default_factory=Counter)  # documents sent to Xero
@@ -36,6 +44,8 @@ class Tally:
         of_order = result["order_id"] is not None
         if kind == "order" or (kind in ("contact", "item") and not of_order):
             self._ended(result, self.orders if of_order else self.updates, _word(outcome))
+        elif kind == "order_refund":
+            self._ended(result, self.refunds, _word(outcome))
 
     @property
     def parked(self) -> int:
@@ -56,13 +66,14 @@ class Tally:
             "reasons": {word: dict(sorted(codes.items())) for word, codes in sorted(self.reasons.items())},
             "written": {name: self.written[name] for name in _PLURAL.values()},
             "adopted": {name: self.adopted[name] for name in _PLURAL.values()},
+            "refunds": dict(sorted(self.refunds.items())),
             "updates": dict(sorted(self.updates.items())),
             "going_on": len(self._open),
             "unreadable": self.unreadable,
         }
 
     def _ended(self, result: Mapping[str, Any], counts: Counter[str], word: str) -> None:
-        key = (str(result["key"]), result["version"])
+        key = (str(result["command_id"] or result["key"]), result["version"])
         if result["outcome"] in _GOES_ON:
             self._open[key] = f"{word}: {result['message'] or 'no reason given'}"
             return

@@ -87,7 +87,8 @@ class Hands:
             if who[0]["number"] == contact.number or who[0]["email"] == contact.fields.get("EmailAddress", "-")
         }
         for id_ in books.documents_by_contact.get(contact.id, ()):
-            order = workload.numbers.get((org, books.invoices[id_].number))
+            invoice = books.invoices.get(id_)  # else a credit note, whose order's invoice is among them
+            order = workload.numbers.get((org, invoice.number)) if invoice is not None else None
             if order is not None:
                 whose.add(order.customer)
         for order in workload.orders.values():

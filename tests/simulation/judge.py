@@ -6,6 +6,7 @@ Each check has a name, which a violation carries; docs/simulation.md says what e
 from __future__ import annotations
 
 from collections import deque
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from connectors.xero.calls import Answer
@@ -194,7 +195,9 @@ class Judge:
             if id_ in self.made:
                 continue
             self.made[id_] = request
-            if isinstance(row, Document):
+            if isinstance(row, Document) and row.is_credit:
+                self._credit_note(request.org, row, books)
+            elif isinstance(row, Document):
                 self._invoice(request.org, row, books)
             elif isinstance(row, Payment):
                 self._payment(request, row, books)
@@ -207,8 +210,34 @@ class Judge:
             self.fail("once in Xero", f"order {row.reference} has invoices {[one.number for one in living]}")
         self.world.hands.invoice_made(org, row)
 
+    def _credit_note(self, org: str, row: Document, books: Books) -> None:
+        """One of its number, on an invoice that has been paid, and never more in all than that."""
+        number, refund = row.number.removeprefix("CN-").rsplit("-", 1)
+        same = self._numbers.setdefault((org, row.number), [])
+        same.append(row)
+        if len([one for one in same if one.status not in _GONE]) > 1:
+            self.fail("once in Xero", f"refund {refund} of {number} has {len(same)} credit notes")
+        invoice = books.by_number(number, credit=False)
+        order = self.world.workload.numbers.get((org, number))
+        if order is not None and order.touched:
+            return
+        if invoice is None or invoice.status != "PAID":
+            self.fail(
+                "payment before refund", f"{row.number}: its invoice is {invoice.status if invoice else 'nowhere'}"
+            )
+            return
+        beginning = f"CN-{invoice.number}-".casefold()
+        mine = [
+            one
+            for one in books.credit_notes.values()
+            if one.number.casefold().startswith(beginning) and one.status not in _GONE
+        ]
+        if sum((one.total for one in mine), Decimal(0)) > invoice.total:
+            self.fail("never more than was posted", f"{[one.total for one in mine]} of {invoice.total} of {number}")
+
     def _payment(self, request: Request, row: Payment, books: Books) -> None:
-        marker, invoice = row.reference.split(" ")[0], books.invoices[row.document_id]
+        marker, invoice = row.reference.split(" ")[0], books.document(row.document_id)
+        assert invoice is not None
         if marker.rsplit("/", 1)[0].casefold() != invoice.number.casefold():
             self.fail("invoice before payment", f"payment {marker} is on invoice {invoice.number}")
         same = self._markers.setdefault((request.org, marker), [])
@@ -237,7 +266,7 @@ class Judge:
 
     def _word(self, org: str, result: Result) -> None:
         record = self.world.workload.records[str(result["command_id"])]
-        main = result["kind"] == "order" or record.command["kind"] in {"CONTACT", "ITEM"}
+        main = result["kind"] in {"order", "order_refund"} or record.command["kind"] in {"CONTACT", "ITEM"}
         self.results.setdefault(record.id, []).append(result)
         self.world.count(f"told {result['kind']} {result['outcome']}")
         self.world.say(org, "{} {}: {} {}", result["outcome"], record.id, result["kind"], result["message"] or "")

@@ -82,6 +82,7 @@ class Owner:
         if self.closed:
             return
         self.takeover = self.process.mono()
+        self.store = self.process.host.store(self.org)  # a former owner here may have thrown its half-read copy away
         start = self.store.resume_from(_IDENTITY, 0, self.log.ledger_end)
         records = self.world.broker.ledger_from(self.org, start)
         half = len(records) // 2

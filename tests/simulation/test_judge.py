@@ -15,6 +15,7 @@ from connectors.xero.core.contacts import Contacts
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.events import Letter
 from connectors.xero.core.lane import Lane
+from connectors.xero.core.payments import Payments
 from connectors.xero.core.planner import Planner
 from connectors.xero.core.sales import Sales
 from connectors.xero.core.state import Batch, Refusal
@@ -149,8 +150,7 @@ def test_a_broken_sink_is_caught_by_the_check_for_it(name: str, monkeypatch: pyt
 
 
 def test_a_payment_that_is_found_and_sent_again_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = "payment_found"
-    monkeypatch.setattr(Sales, found, lambda self, document, body, due=None: self.payment_absent(document))
+    monkeypatch.setattr(Payments, "found", lambda self, document, body, due=None: self.absent(document))
     with pytest.raises(Violation, match="once in Xero"):
         Edge("Payments", 600.0, done=True).run(new_owner=False)
 

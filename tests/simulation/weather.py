@@ -85,6 +85,7 @@ class Weather:
     trouble: float = 0.05  # of the orders: wrong from the start
     versions: float = 0.3
     cancels: float = 0.05
+    refunds: float = 0.15
 
     @property
     def patience(self) -> float:

@@ -13,7 +13,16 @@ from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
 from schemas.types import Command, Contact, Tender
-from tests.connectors.xero.commands import T0, contact, contact_command, envelope, item_command, sale, tender
+from tests.connectors.xero.commands import (
+    T0,
+    contact,
+    contact_command,
+    envelope,
+    item_command,
+    refund,
+    sale,
+    tender,
+)
 from tests.connectors.xero.core.world import CODEC
 from tests.simulation.broker import Stored
 from tests.simulation.xero import ARCHIVED, DROPPED, GIFT, NO_PAYMENTS
@@ -167,6 +176,8 @@ class Workload:
             sent.append(
                 envelope("CANCEL", first["key"], None, org=org, order=str(number), version=random.choice((0, 5)))
             )
+        if random.random() < weather.refunds:
+            sent += self._refunds(org, number, total, trouble)
         if random.random() < 0.15:
             random.shuffle(sent)
         begin = self._when()
@@ -189,6 +200,23 @@ class Workload:
             payments=self._tenders(number, total, trouble), **changes,
         )  # fmt: skip
 
+    def _refunds(self, org: str, number: int, total: str, trouble: str) -> list[Command]:
+        """One or two of an order, mostly of a part of it, now and then sent twice or of too much."""
+        random, found = self.random, list[Command]()
+        for ordinal in range(random.choice((1, 1, 2))):
+            amount = random.choice(("5.00", "6.00", "12.00", total))
+            if amount == "0.00":
+                continue
+            tax = Decimal(amount) - (Decimal(amount) / Decimal("1.2")).quantize(Decimal("0.01"))
+            back = [tender(str(Decimal(amount) / 2), 1, GIFT, "Card"), tender(str(Decimal(amount) / 2), 2)]
+            one = refund(
+                number, f"r{ordinal}", org=org, version=random.choice((0, 4, 6)), total=amount, tax=str(tax),
+                payments=back if random.random() < 0.3 else None,
+                account=ARCHIVED if trouble and random.random() < 0.5 else "200",
+            )  # fmt: skip
+            found += [one] * random.choice((1, 1, 1, 2))
+        return found
+
     def _tenders(self, number: int, total: str, trouble: str) -> list[Tender]:
         """None for nothing, one, or gift cards before the gateway; the same for all versions of an order's money."""
         if total == "0.00":
@@ -200,7 +228,7 @@ class Workload:
         return [*parts, tender(str(whole - card * cards), cards + 1, account)]
 
     def _others(self, org: str) -> list[tuple[float, Command]]:
-        """Changes of customers and products, and a refund, which is held."""
+        """Changes of customers and products, and refunds of nothing."""
         random, found = self.random, list[tuple[float, Command]]()
         for number, known in self.customers[org].items():
             if random.random() < 0.3:
@@ -218,6 +246,7 @@ class Workload:
                 for version in range(1, random.choice((2, 3))):
                     command = item_command(code, f"{version}.99", org=org, version=version, known=random.random() < 0.3)
                     found.append((self._when(), command))
-        if random.random() < 0.1:
+        if random.random() < 0.1:  # a mistaken writer's, and one of an order that never comes
             found.append((self._when(), envelope("REFUND", "shop|R1", None, org=org, order="R1")))
+            found.append((self._when(), refund(9999, org=org)))
         return found

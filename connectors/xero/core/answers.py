@@ -7,10 +7,24 @@ from decimal import Decimal
 from typing import Any
 
 from connectors.xero import batch as bodies
-from connectors.xero.core.state import Document, Step
+from connectors.xero.core.state import MONEY, Document, Step
 from connectors.xero.outcomes import Element, read
 
-_ID = {Step.CONTACT: "ContactID", Step.ITEM: "ItemID", Step.INVOICE: "InvoiceID", Step.PAYMENT: "PaymentID"}
+_ID = {
+    Step.CONTACT: "ContactID",
+    Step.ITEM: "ItemID",
+    Step.INVOICE: "InvoiceID",
+    Step.PAYMENT: "PaymentID",
+    Step.CREDIT_NOTE: "CreditNoteID",
+    Step.REFUND: "PaymentID",
+}
+# Where a read-back shows what has become of a document: collection, number or id, what is left.
+_LISTED = {Step.INVOICE: ("Invoices", "InvoiceNumber"), Step.CREDIT_NOTE: ("CreditNotes", "CreditNoteNumber")}
+_PAID = {
+    Step.PAYMENT: ("Invoices", "InvoiceID", "AmountDue"),
+    Step.REFUND: ("CreditNotes", "CreditNoteID", "RemainingCredit"),
+}
+_NUMBER = {Step.INVOICE: "InvoiceNumber", Step.ITEM: "Code", Step.CREDIT_NOTE: "CreditNoteNumber"}
 
 
 def written(step: Step, documents: Sequence[Document], body: Any) -> Iterator[tuple[Document, Element | None]]:
@@ -34,13 +48,14 @@ def elements(body: Any, collection: str) -> list[Mapping[str, Any]]:
     return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
 
 
-def invoices(documents: Sequence[Document], body: Any) -> Iterator[tuple[Document, Mapping[str, Any] | None]]:
-    """Each invoice with the one that Xero has under its number: a living one before a voided one."""
-    rows = [row for row in elements(body, "Invoices") if row.get("Type") in (None, "ACCREC")]
+def numbered(documents: Sequence[Document], body: Any) -> Iterator[tuple[Document, Mapping[str, Any] | None]]:
+    """Each invoice or credit note with the one that Xero has under its number: a living one before a voided one."""
+    sales, number = _LISTED[documents[0].step]
+    rows = [row for row in elements(body, sales) if row.get("Type") in (None, "ACCREC", "ACCRECCREDIT")]
     rows.sort(key=lambda row: row.get("Status") in ("VOIDED", "DELETED"))
     index: dict[str, Mapping[str, Any]] = {}
     for row in rows:
-        index.setdefault(_fold(row.get("InvoiceNumber")), row)
+        index.setdefault(_fold(row.get(number)), row)
     for document in documents:
         yield document, index.get(document.natural.casefold())
 
@@ -48,15 +63,16 @@ def invoices(documents: Sequence[Document], body: Any) -> Iterator[tuple[Documen
 def payments(
     documents: Sequence[Document], body: Any
 ) -> Iterator[tuple[Document, Mapping[str, Any] | None, Decimal | None]]:
-    """Each payment with the living one on its invoice that has its marker, and what the invoice still has due."""
-    rows = {_fold(row.get("InvoiceID")): row for row in elements(body, "Invoices")}
+    """Each payment with the living one on its document that has its marker, and what the document still has due."""
+    collection, id_, left = _PAID[documents[0].step]
+    rows = {_fold(row.get(id_)): row for row in elements(body, collection)}
     for document in documents:
-        invoice = rows.get(_fold(document.jobs[0].invoice_id))
+        target = rows.get(_fold(document.jobs[0].target_id))
         found = None
-        for row in elements(invoice, "Payments"):
+        for row in elements(target, "Payments"):
             if row.get("Status") != "DELETED" and _marker(row) == document.natural.casefold():
                 found = row
-        due = None if invoice is None or invoice.get("AmountDue") is None else Decimal(str(invoice["AmountDue"]))
+        due = None if target is None or target.get(left) is None else Decimal(str(target[left]))
         yield document, found, due
 
 
@@ -77,12 +93,12 @@ def _marker(row: Mapping[str, Any]) -> str:
 
 def _names(step: Step, row: Mapping[str, Any]) -> list[str]:
     """What an element of a write's answer can be recognised by."""
-    if step is Step.PAYMENT:
+    if step in MONEY:
         return [_marker(row)]
     if step is Step.CONTACT:
         keys = ("ContactNumber", "ContactID", "Name")
         return [f"{key}:{_fold(row[key])}" for key in keys if row.get(key)]
-    return [_fold(row.get({Step.INVOICE: "InvoiceNumber", Step.ITEM: "Code"}[step]))]
+    return [_fold(row.get(_NUMBER[step]))]
 
 
 def _wanted(document: Document) -> list[str]:

@@ -22,6 +22,7 @@ from schemas.letters import ErrorClass
 from schemas.types import Command, LedgerEntry, Result
 
 _AFTER_404, _OFTEN = 5.0, 4  # seconds, doubling so many times
+_BEHIND = "waits behind an earlier version of its order"
 _TROUBLES = 20  # notes of an order between two results: an outage of hours says the same again and again
 
 
@@ -187,11 +188,11 @@ class Desk:
             return
         job.parked = True
         self.parked[job.home] = job
-        kind = {"SALE": "invoice"}.get(job.command["kind"], job.command["kind"].lower())
+        kind = {"SALE": "invoice", "REFUND": "invoice"}.get(job.command["kind"], job.command["kind"].lower())
         entry = self.fresh(job.home, kind)
         entry["updated_at"] = self.now.at
         self.writing.entries[job.home] = records.waiting(entry, job, reason, self.now.at, wait)
-        self.result(job.command, "order", "WAITING", message=reason, number=job.number or None, findings=self.told(job))
+        self.waits(job, reason)
         self.finish_record(job)
         while job.followers:
             self.hold_next(job.followers.popleft())
@@ -211,7 +212,13 @@ class Desk:
             del self.numbers[job.number.casefold()]
 
     def hold_next(self, job: Job) -> None:
-        """A later version of a waiting order: the newest is kept in the ledger, older ones are superseded."""
+        """A later version of a waiting order: the newest is kept in the ledger, older ones are superseded. Refunds all
+        wait."""
+        if job.command["kind"] == "REFUND":
+            self.hold_refund(job, records.BEHIND, _BEHIND)
+            self.waits(job, _BEHIND)
+            self.finish_record(job)
+            return
         key = records.next_key(job.home)
         old = self.entry(key)
         if old is not None and old["command"] is not None:
@@ -222,11 +229,32 @@ class Desk:
             self._superseded(self.decode(old["command"]))
         entry = records.entry(self.org, key, "next", self.now.at)
         entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
-        kept = records.waiting(entry, job, "waits behind an earlier version of its order", self.now.at, 0.0)
-        kept["state"], kept["retry_at"] = "HELD", None  # not driven by itself
-        self.writing.entries[key] = kept
-        self.result(job.command, "order", "WAITING", message="waits behind an earlier version of its order")
+        self._keep(entry, job, _BEHIND)
+        self.waits(job, _BEHIND)
         self.finish_record(job)
+
+    def hold_refund(self, job: Job, when: records.When, reason: str) -> None:
+        """It begins when nothing of its order is under way, or when besides the order is posted (`Lane._follow`)."""
+        refund_id = str(job.command["body"]["refund_id"])  # type: ignore[index,typeddict-item]
+        sale = self.entry(job.home)
+        if sale is None:
+            sale = records.entry(self.org, job.home, "invoice", self.now.at)
+            sale["state"], sale["reason"] = "VOIDED", "a refund came before the sale"
+        changed = records.with_next_refund(sale, when, refund_id)
+        changed["updated_at"] = self.now.at
+        self.writing.entries[job.home] = changed
+        self._keep(records.entry(self.org, records.next_key(job.home, refund_id), "next", self.now.at), job, reason)
+
+    def _keep(self, entry: LedgerEntry, job: Job, reason: str) -> None:
+        """A command in the ledger that is not driven by itself."""
+        kept = records.waiting(entry, job, reason, self.now.at, 0.0)
+        kept["state"], kept["retry_at"] = "HELD", None
+        self.writing.entries[entry["key"]] = kept
+
+    def waits(self, job: Job, reason: str) -> None:
+        """The word of a command that is in the ledger."""
+        number, kind = job.number or None, records.told_as(job.command)
+        self.result(job.command, kind, "WAITING", message=reason, number=number, findings=self.told(job))
 
     def _superseded(self, command: Command) -> None:
         self.result(command, "order", "UNCHANGED", message="a newer version of the order came before it was its turn")

@@ -36,13 +36,13 @@ from connectors.xero.core.events import (
 from connectors.xero.core.items import Items
 from connectors.xero.core.planner import Planner
 from connectors.xero.core.refresh import CONTACTS, Refresh
+from connectors.xero.core.refunds import Refunds
 from connectors.xero.core.sales import Sales
-from connectors.xero.core.state import Batch, Document, Job, Refusal, Rest, Step
+from connectors.xero.core.state import MONEY, Batch, Document, Job, Refusal, Rest, Step
 from connectors.xero.core.troubles import Troubles
 from connectors.xero.core.watermark import Watermark
 from connectors.xero.outcomes import Course, course
 from connectors.xero.settings import CoreSettings
-from schemas.letters import ErrorClass
 from schemas.types import Command, LedgerEntry
 
 _DUE_AT_ONCE = 200  # waiting orders taken from the ledger in one look
@@ -68,6 +68,13 @@ class Lane:
         self.sales = Sales(self.desk, self.contacts)
         self.contacts.sale_refused = self.sales.refused_before
         self.items = Items(self.desk)
+        self.refunds = Refunds(self.desk)
+        self.payments = {Step.PAYMENT: self.sales.payments, Step.REFUND: self.refunds.payments}
+        self.seen = {
+            Step.CONTACT: (self.contacts.found, self.contacts.absent),
+            Step.INVOICE: (self.sales.invoice_found, self.sales.invoice_absent),
+            Step.CREDIT_NOTE: (self.refunds.credit_found, self.refunds.credit_absent),
+        }
         self.refresh = Refresh(self.desk)
         self._actions: list[Action] = []
         self.planner = Planner(self.desk, budget, self.refresh, self._actions.append)
@@ -132,6 +139,8 @@ class Lane:
             return
         command = record.command
         if command is None or records.incomplete(command):
+            if command is not None:
+                self._tell_incomplete(command)
             self.desk.writing.letters.append(records.unreadable(self.desk.org, record, self.desk.now.at))
             self.desk.mark.finished(record.offset)
             self.desk.writing.finished = True
@@ -150,6 +159,10 @@ class Lane:
             self.desk.hold_next(job)
         else:
             self._begin(job)
+
+    def _tell_incomplete(self, command: Command) -> None:
+        text, kind = f"A {command['kind']} command without its body.", records.told_as(command)
+        self.desk.result(command, kind, "REFUSED", error_class="bug", error_code="not_readable", message=text)
 
     def _rebuild_asked(self, record: Record) -> None:
         """Noted in the ledger; then this life ends, for a rebuild begins where nothing is under way: at a take-over."""
@@ -170,11 +183,8 @@ class Lane:
                 self.contacts.update(job)
             case "ITEM":
                 self.items.start(job)
-            case kind:
-                text = f"{kind.lower()} of order {job.command['order_id']}: this version of k2x does not post it."
-                hint = "Do it by hand in Xero, then `k2x dlt redrive --decision skip`."
-                self.desk.refuse(job, Refusal(ErrorClass.HELD, f"{kind.lower()}_by_hand", text, hint))
-                self.desk.end(job)
+            case "REFUND":
+                self.refunds.start(job)
 
     def _follow(self) -> None:
         """What waited behind the jobs that have ended."""
@@ -187,14 +197,33 @@ class Lane:
                 following.followers = done.followers
                 self._begin(following)
                 continue
-            key = records.next_key(done.home)
-            entry = self.desk.entry(key)
-            if entry is not None and entry["command"] is not None:
+            key = self._next_in_ledger(done.home)
+            if key is not None and (entry := self.desk.entry(key)) is not None:
                 following = self._from_ledger(entry, done.home)
                 self.desk.clear(key)
                 self._begin(following)
                 if not following.done:
                     self.desk.park(following, "its turn has come", self.desk.settings.moment)
+
+    def _next_in_ledger(self, home: str) -> str | None:
+        """What waits behind an order: a later version, then the refunds, some of them for a posted sale only."""
+        key = records.next_key(home)
+        entry = self.desk.entry(key)
+        if entry is not None and entry["command"] is not None:
+            return key
+        sale = self.desk.entry(home)
+        if sale is None:
+            return None
+        decided = records.paid(sale) or records.cancelled(sale)
+        for when in (records.BEHIND, records.ONCE_SOLD) if decided else (records.BEHIND,):
+            for refund_id in records.next_refunds(sale, when):
+                sale = records.without_next_refund(sale, when, refund_id)
+                key = records.next_key(home, refund_id)
+                entry = self.desk.entry(key)
+                if entry is not None and entry["command"] is not None:  # else it came twice, and had its turn
+                    self.desk.write(sale)
+                    return key
+        return None
 
     def _from_ledger(self, entry: LedgerEntry, home: str) -> Job:
         value = entry["command"] or b""
@@ -282,26 +311,21 @@ class Lane:
                     self.items.answered(document, element)
                 elif batch.step is Step.INVOICE:
                     self.sales.invoice_answered(document, element)
+                elif batch.step is Step.CREDIT_NOTE:
+                    self.refunds.credit_answered(document, element)
                 else:
-                    self.sales.payment_answered(document, element)
+                    self.payments[batch.step].answered(document, element)
 
     def _looked_up(self, batch: Batch, answer: Answer) -> None:
-        if batch.step is Step.PAYMENT:
+        if batch.step in MONEY:
+            flow = self.payments[batch.step]
             for document, paid, due in answers.payments(batch.documents, answer.body):
-                if paid is not None:
-                    self.sales.payment_found(document, paid, due)
-                else:
-                    self.sales.payment_absent(document)
+                flow.found(document, paid, due) if paid is not None else flow.absent(document)
             return
-        pairs = answers.contacts if batch.step is Step.CONTACT else answers.invoices
-        flow = self.contacts if batch.step is Step.CONTACT else None
+        pairs = answers.contacts if batch.step is Step.CONTACT else answers.numbered
+        found, absent = self.seen[batch.step]
         for document, row in pairs(batch.documents, answer.body):
-            if flow is not None:
-                flow.found(document, row) if row is not None else flow.absent(document)
-            elif row is not None:
-                self.sales.invoice_found(document, row)
-            else:
-                self.sales.invoice_absent(document)
+            found(document, row) if row is not None else absent(document)
 
     def refused_alone(self, document: Document, refusal: Refusal, *, not_found: bool) -> None:
         """A request of this one document was refused as a whole."""
@@ -314,8 +338,10 @@ class Lane:
                 self.sales.invoice_unknown_contact(document, refusal)
             else:
                 self.sales.refused(document, refusal)
+        elif document.step is Step.CREDIT_NOTE:
+            self.refunds.refused(document, refusal)
         else:
-            self.sales.payment_refused(document.jobs[0], document, refusal)
+            self.payments[document.step].refused(document.jobs[0], document, refusal)
 
 
 __all__ = ["Lane", "Moment", "Send"]

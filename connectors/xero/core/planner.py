@@ -9,25 +9,39 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from connectors.xero import batch as bodies
 from connectors.xero.core import records
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.events import BudgetPort, Send
 from connectors.xero.core.refresh import Refresh
-from connectors.xero.core.state import Batch, Document, Rest, Step
+from connectors.xero.core.state import MONEY, Batch, Document, Rest, Step
 from schemas.types import Intention
 
 _GROW = 5  # documents a batch grows by after a good answer, until the setting
 _LEAST = 5  # documents a batch shrinks to after time-outs
 _ASK_AGAIN = 1.0  # seconds between looks while orders gather and nothing else says when: an answer comes before
 # Calls a chain still needs, from this step on.
-_CHAIN = {Step.CONTACT: 3, Step.INVOICE: 2, Step.PAYMENT: 1, Step.ITEM: 1}
-_CHAIN_ORDER = (Step.CONTACT, Step.INVOICE, Step.PAYMENT)
+_CHAIN = {
+    Step.CONTACT: 3,
+    Step.INVOICE: 2,
+    Step.PAYMENT: 1,
+    Step.ITEM: 1,
+    Step.CREDIT_NOTE: 2,
+    Step.REFUND: 1,
+}
+_BEFORE: Mapping[Step, tuple[Step, ...]] = {
+    Step.INVOICE: (Step.CONTACT,),
+    Step.PAYMENT: (Step.CONTACT, Step.INVOICE),
+    Step.REFUND: (Step.CREDIT_NOTE,),
+}
+"""The steps that a document of this one may still be on its way through, the nearest last."""
 # With so many batches' worth of orders in memory nobody's order waits for a call to fill: there is a queue anyway.
 _PILE = 3
-_LOOKUPS = (Step.PAYMENT, Step.INVOICE, Step.CONTACT)
+_LOOKUPS = (Step.PAYMENT, Step.REFUND, Step.INVOICE, Step.CREDIT_NOTE, Step.CONTACT)
+_WRITES = (Step.PAYMENT, Step.REFUND, Step.INVOICE, Step.CREDIT_NOTE, Step.CONTACT, Step.ITEM)
+_NUMBERED = (Step.INVOICE, Step.PAYMENT, Step.CREDIT_NOTE, Step.REFUND)
 # Reads for documents that Xero has refused to show before take a tenth of the minute's calls: however many there are,
 # the orders behind them go on.
 _STUBBORN = 10.0  # seconds between two of them
@@ -105,7 +119,9 @@ class Planner:
             stubborn = all(d.attempt > _KNOWN_STUBBORN for d in queue if d.not_before <= now)
             if not self._patient(stubborn, now):
                 break
-            documents = _take(queue, self.desk.settings.lookup, now, alone=lambda d: "," in d.natural)
+            documents = _take(
+                queue, self.desk.settings.lookup, now, alone=lambda d: d.step in bodies.ALONE or "," in d.natural
+            )
             self._go(self._lookup(step, documents))
 
     def _patient(self, stubborn: bool, now: float) -> bool:
@@ -130,7 +146,7 @@ class Planner:
         self.rest(batch, at)
 
     def _writes(self, now: float) -> None:
-        for step in (Step.PAYMENT, Step.INVOICE, Step.CONTACT, Step.ITEM):
+        for step in _WRITES:
             queue = self.desk.ready[step]
             while queue and self._due(queue, now):
                 if not self._may(now, "write"):
@@ -165,7 +181,7 @@ class Planner:
         """
         if step is Step.CONTACT:
             return any(b.kind == "write" and b.state is not Rest.RESTING for b in self.batches.values())
-        before = _CHAIN_ORDER[: _CHAIN_ORDER.index(step)]
+        before = _BEFORE.get(step, ())
         coming = any(
             b.kind == "write" and b.step in before and b.state is not Rest.RESTING for b in self.batches.values()
         )
@@ -230,7 +246,7 @@ class Planner:
 
     def _intention(self, batch: Batch, document: Document, sha: str) -> None:
         desk = self.desk
-        ordinal = int(document.natural.rsplit("/", 1)[1]) if batch.step is Step.PAYMENT else 0
+        ordinal = int(document.natural.rsplit("/", 1)[1]) if batch.step in MONEY else 0
         entry = desk.fresh(document.key, batch.step.value, ordinal)
         intention: Intention = {
             "step": batch.step.value,
@@ -245,9 +261,9 @@ class Planner:
         entry["intention"], entry["attempt"] = intention, document.attempt
         if entry["xero_id"] is None or records.standing(entry) == "VOIDED":
             entry["state"] = "INTENDED"
-        if batch.step in (Step.INVOICE, Step.PAYMENT):
+        if batch.step in _NUMBERED:
             entry["number"] = document.natural
-        if batch.step is Step.INVOICE:
+        if batch.step in (Step.INVOICE, Step.CREDIT_NOTE):
             entry["contact_id"] = document.jobs[0].contact_id
         desk.write(entry)
 
@@ -305,8 +321,8 @@ class Planner:
 
 def _feeds(batch: Batch, step: Step) -> bool:
     """A healthy write whose orders come to `step` next."""
-    before = {Step.INVOICE: Step.CONTACT, Step.PAYMENT: Step.INVOICE}.get(step)
-    return batch.kind == "write" and batch.step is before and batch.state is not Rest.RESTING and batch.tries == 0
+    before = _BEFORE.get(step, ())[-1:]
+    return batch.kind == "write" and batch.step in before and batch.state is not Rest.RESTING and batch.tries == 0
 
 
 def _take(

@@ -16,9 +16,10 @@ from typing import Any, Protocol, cast
 from connectors.xero import batch, compare
 from connectors.xero.core import records
 from connectors.xero.core.events import Letter, Record
+from connectors.xero.core.payments import DECIDE
+from connectors.xero.core.rebuild_refunds import Credits, RefundRestoration
 from connectors.xero.core.said import Said
-from connectors.xero.core.sales import DECIDE
-from connectors.xero.core.state import Job, Refusal
+from connectors.xero.core.state import Job, Refusal, Step
 from schemas.letters import ErrorClass
 from schemas.types import Command, Contact, Item, LedgerEntry, Result, Sale, Tender
 
@@ -35,8 +36,8 @@ class Ledger(Protocol):
     def holder(self, kind: str, number: str) -> str | None: ...
 
 
-class Books(Protocol):
-    """The sales invoices of Xero, payments and lines included."""
+class Books(Credits, Protocol):
+    """The sales invoices and credit notes of Xero, payments and lines included."""
 
     def by_number(self, number: str) -> Invoice | None: ...
 
@@ -61,6 +62,7 @@ class Restoration:
         self._entries: dict[str, LedgerEntry] = {}
         self._letters: list[Letter] = []
         self._results: list[Result] = []
+        self._refunds = RefundRestoration(org, books, now, self._entry, self._write)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -83,6 +85,8 @@ class Restoration:
                 return self._adopt_sale(command, finished) and finished
             case "CANCEL":
                 return finished and self._undone(records.home(command))
+            case "REFUND":
+                return finished and self._refunds.adopt(command)
             case "CONTACT":
                 return finished
             case "ITEM":
@@ -93,7 +97,7 @@ class Restoration:
         sale, entry = cast(Sale, command["body"]), self._entry(records.home(command))
         if entry is None:
             found = self.books.by_number(sale["number"])
-            if found is None or compare.invoice(sale, sale["number"], None, found):
+            if found is None or compare.invoice(sale, None, found):
                 return True
             entry = self._posted(command, found, str(found["InvoiceID"]), sale["number"])
             if not (finished and _settled(sale, found)):
@@ -131,7 +135,7 @@ class Restoration:
         self, command: Command, tender: Tender, invoice_id: str, number: str, paid: Mapping[str, Any]
     ) -> None:
         key = records.payment_key(command["key"], tender["ordinal"])
-        element = batch.payment_element(tender, invoice_id, batch.reference(number, tender))
+        element = batch.payment_element(Step.PAYMENT, tender, invoice_id, batch.reference(number, tender))
         entry = records.entry(self.org, key, "payment", self._now(), tender["ordinal"])
         entry["state"], entry["xero_id"] = "POSTED", str(paid["PaymentID"])
         entry["number"] = batch.marker(number, tender["ordinal"])
@@ -169,6 +173,8 @@ class Restoration:
                 entry["version"], entry["observed_at"] = command["version"], command["observed_at"]
                 self._write(entry)
                 self.counts["cancelled"] += 1
+            case "REFUND":
+                self._refunds.decide(record, command, said)
             case "CONTACT" if said.of(command["command_id"])[0] in ("POSTED", "ADOPTED"):
                 self._contact_written(cast(Contact, command["body"]))
             case "ITEM" if said.posted == command["command_id"] and self._entry(records.home(command)) is None:
@@ -237,7 +243,7 @@ class Restoration:
         if other is not None:
             code, text = "number_of_other_order", f"Invoice number {sale['number']} belongs to {other} in the ledger."
         else:
-            differences = compare.shown(compare.invoice(sale, sale["number"], None, found))
+            differences = compare.shown(compare.invoice(sale, None, found))
             code, text = (
                 "invoice_differs",
                 f"Invoice {sale['number']} is in Xero, but not as this order: {differences}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Literal
 
 from connectors.xero.core.events import Letter, Record
@@ -12,6 +13,12 @@ from schemas.topics import commands
 from schemas.types import Command, LedgerEntry, Result
 
 _WAS = "was"  # in `extra` of a waiting entry: its document's own state
+_SHARE = "refund:"  # in an invoice's, before a refund's id
+
+When = Literal["refunds behind", "refunds once sold"]
+"""In an invoice's extra, the refunds that wait for whatever of the order goes on, and those that wait for its sale."""
+BEHIND: When = "refunds behind"
+ONCE_SOLD: When = "refunds once sold"
 _ALONE = "alone"  # and that a request of it alone was answered 404
 
 Outcome = Literal["POSTED", "ADOPTED", "UNCHANGED", "HELD", "REFUSED", "WAITING", "CANCELLED"]
@@ -25,16 +32,72 @@ def payment_key(command_key: str, ordinal: int) -> str:
     return f"{command_key}|payment|{ordinal}"
 
 
-def next_key(home: str) -> str:
-    """Where a later version waits while an earlier one of the same order does."""
-    return f"{home}|next"
+def credit_key(command_key: str, refund_id: str) -> str:
+    return f"{command_key}|credit_note|{refund_id}"
+
+
+def refund_key(command_key: str, refund_id: str, ordinal: int) -> str:
+    return f"{command_key}|refund|{refund_id}/{ordinal}"
+
+
+def next_key(home: str, refund_id: str = "") -> str:
+    """Where a later version waits while an earlier one of the same order does, and each refund behind them."""
+    return f"{home}|next|{refund_id}" if refund_id else f"{home}|next"
+
+
+def share(refund_id: str) -> str:
+    """Where an invoice's entry says what a refund has taken of it."""
+    return f"{_SHARE}{refund_id}"
+
+
+def taken_by_others(sale: LedgerEntry, refund_id: str) -> Decimal:
+    """What other refunds have taken of an invoice."""
+    own = share(refund_id)
+    parts = (Decimal(text) for name, text in sale["extra"].items() if name.startswith(_SHARE) and name != own)
+    return sum(parts, Decimal(0))
+
+
+def next_refunds(of: LedgerEntry, when: When) -> list[str]:
+    """The ids of refunds that wait behind this invoice, in their order. Ids hold no spaces."""
+    return of["extra"].get(when, "").split()
+
+
+def with_next_refund(of: LedgerEntry, when: When, refund_id: str) -> LedgerEntry:
+    """The invoice's entry with this refund behind it."""
+    return _with_refunds(of, when, [*(one for one in next_refunds(of, when) if one != refund_id), refund_id])
+
+
+def without_next_refund(of: LedgerEntry, when: When, refund_id: str) -> LedgerEntry:
+    """The invoice's entry once its turn has come."""
+    return _with_refunds(of, when, [one for one in next_refunds(of, when) if one != refund_id])
+
+
+def _with_refunds(of: LedgerEntry, when: When, ids: list[str]) -> LedgerEntry:
+    extra = {name: text for name, text in of["extra"].items() if name != when}
+    changed: LedgerEntry = {**of, "extra": {**extra, when: " ".join(ids)} if ids else extra}
+    return changed
+
+
+def paid(of: LedgerEntry) -> bool:
+    """All of a sale is done."""
+    return standing(of) == "POSTED" and of["status"] == "PAID"
+
+
+def cancelled(of: LedgerEntry) -> bool:
+    """Deleted in Kentico before it was posted."""
+    return standing(of) == "VOIDED" and of["xero_id"] is None and of["version"] is not None
+
+
+def told_as(command: Command) -> str:
+    """The kind of the result that says what became of the whole command."""
+    return "order_refund" if command["kind"] == "REFUND" else "order"
 
 
 def home(command: Command) -> str:
     """The ledger key of a command's main document: it holds the command while that waits."""
     body: Any = command["body"]
     match command["kind"]:
-        case "SALE" | "CANCEL":
+        case "SALE" | "CANCEL" | "REFUND":
             return invoice_key(command["key"])
         case "CONTACT":
             return str(body["key"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from schemas.types import Result
 
-_KINDS = frozenset({"order", "invoice", "contact", "item"})
+_KINDS = frozenset({"order", "invoice", "contact", "item", "order_refund"})
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from connectors.xero import batch, compare, outcomes
 from connectors.xero.core import records
 from connectors.xero.core.contacts import Contacts
 from connectors.xero.core.desk import Desk
+from connectors.xero.core.payments import DECIDE, Payments, decimal
 from connectors.xero.core.records import Outcome
 from connectors.xero.core.state import Document, Job, Refusal, Step
 from connectors.xero.outcomes import Element, Remedy
 from schemas.letters import ErrorClass
-from schemas.types import LedgerEntry, Sale, Tender
+from schemas.types import LedgerEntry, Sale
 
 _PATIENCE = 4  # times that Xero may not find a contact that is there before a person looks
-DECIDE = "Look at both; correct Xero by hand if it must change, then `k2x dlt redrive --decision skip`."
 
 
 class Sales:
@@ -31,6 +31,9 @@ class Sales:
         self.desk = desk
         self.contacts = contacts
         contacts.sale_ready = self.contact_ready
+        self.payments = Payments(
+            desk, Step.PAYMENT, lambda job, ordinal: records.payment_key(job.command["key"], ordinal), self._settle
+        )
 
     def start(self, job: Job) -> None:
         """By the ledger: left alone, held, gone on with, or begun."""
@@ -48,8 +51,8 @@ class Sales:
             return
         job.contact_id = entry["contact_id"]
         if entry["xero_id"] is not None and records.standing(entry) != "HELD":
-            job.invoice_id = entry["xero_id"]
-            self._pay(job, None)
+            job.target_id = entry["xero_id"]
+            self.payments.pay(job, None)
         elif entry["contact_id"] and (entry["intention"] is not None or entry["xero_id"] is not None):
             document = self._document(job, entry["contact_id"])
             document.not_before = self.desk.inherited(entry)
@@ -83,8 +86,8 @@ class Sales:
     def cancel(self, job: Job) -> None:
         """An order deleted in Kentico. If never begun it ends here, and an older version sent again is not posted."""
         entry = self.desk.entry(job.home)
-        if entry is not None and _cancelled(entry):
-            if entry["version"] is not None and job.command["version"] <= entry["version"]:
+        if entry is not None and records.cancelled(entry):
+            if job.command["version"] <= (entry["version"] or job.command["version"]):
                 self._leave(job, entry, "deleted in Kentico before it was posted: known already")
                 return
         elif entry is not None and (entry["xero_id"] or entry["intention"] or entry["hash"]):
@@ -152,7 +155,7 @@ class Sales:
     def invoice_found(self, document: Document, body: Mapping[str, Any]) -> None:
         """The number is in Xero: ours if equal, else a conflict."""
         job = document.jobs[0]
-        differences = compare.invoice(_sale(job), job.number, job.contact_id, body)
+        differences = compare.invoice(_sale(job), job.contact_id, body)
         self.desk.note([job], f"read-back: {job.number} is in Xero, {'otherwise' if differences else 'and equal'}")
         if not differences:
             self._invoice_posted(document, body, "ADOPTED", None)
@@ -193,14 +196,14 @@ class Sales:
             self.desk.end(job, entry)
             return
         self.desk.write(entry)
-        job.invoice_id, job.due = entry["xero_id"], _decimal(body.get("AmountDue"))
+        job.target_id, job.due = entry["xero_id"], decimal(body.get("AmountDue"))
         self.desk.result(
-            job.command, "invoice", outcome, xero_id=job.invoice_id, number=job.number, status=entry["status"],
+            job.command, "invoice", outcome, xero_id=job.target_id, number=job.number, status=entry["status"],
             total=entry["total"], total_tax=entry["total_tax"], currency=entry["currency"],
             findings=list(job.command["findings"]),
         )  # fmt: skip
         payments = body.get("Payments")
-        self._pay(job, payments if isinstance(payments, list) else None)
+        self.payments.pay(job, payments if isinstance(payments, list) else None)
 
     def _invoice_entry(self, job: Job, body: Mapping[str, Any]) -> LedgerEntry:
         sale = _sale(job)
@@ -216,117 +219,13 @@ class Sales:
         entry["reason"] = None
         return entry
 
-    # -- payments -----------------------------------------------------------------------------------------------
-
-    def _pay(self, job: Job, found: list[Mapping[str, Any]] | None) -> None:
-        """Send, adopt or look up each tender. `found`: the invoice's payments where Xero has just shown them."""
-        shown = {_first_token(p.get("Reference")): p for p in found or []}
-        open_ones: list[tuple[Document, LedgerEntry | None]] = []
-        for tender in _sale(job)["payments"]:
-            key = records.payment_key(job.command["key"], tender["ordinal"])
-            entry = self.desk.entry(key)
-            if entry is not None and entry["state"] == "POSTED":
-                continue
-            document = self._payment(job, tender, key, entry)
-            job.tenders[document.natural] = tender  # all, before the first is done with: with the last one it settles
-            open_ones.append((document, entry))
-        for document, entry in open_ones:
-            if document.natural in shown:
-                self.payment_found(document, shown[document.natural])
-            elif entry is not None and entry["intention"] is not None:
-                document.attempt = entry["intention"]["attempt"] + 1
-                document.not_before = self.desk.inherited(entry)
-                self.desk.lookups[Step.PAYMENT].append(document)
-            else:
-                document.chained = True
-                self.desk.ready[Step.PAYMENT].append(document)
-        if not job.tenders and not job.done:
-            self._settle(job)
-
-    def _payment(self, job: Job, tender: Tender, key: str, entry: LedgerEntry | None) -> Document:
-        mark = batch.marker(job.number, tender["ordinal"])
-        reference = batch.reference(job.number, tender)
-        element = batch.payment_element(tender, job.invoice_id or "", reference)
-        return Document(
-            Step.PAYMENT, key, mark, element, batch.digest(element), job.command["version"], [job], entry,
-            amount=Decimal(tender["amount"]),
-        )  # fmt: skip
-
-    def payment_answered(self, document: Document, element: Element) -> None:
-        """One element of PUT Payments."""
-        job = document.jobs[0]
-        if element.good:
-            invoice = element.body.get("Invoice")
-            due = _decimal(invoice.get("AmountDue")) if isinstance(invoice, Mapping) else None
-            self._payment_posted(document, element.body, "POSTED", due)
-            return
-        remedy, refusal = outcomes.judge(element.errors)
-        if (remedy is Remedy.LOOK_UP or element.id is not None) and document.suspect is None:
-            document.suspect = refusal
-            self.desk.lookups[Step.PAYMENT].append(document)
-        else:
-            self.payment_refused(job, document, refusal)
-
-    def payment_found(self, document: Document, body: Mapping[str, Any], due: Decimal | None = None) -> None:
-        """A payment with our marker: ours if the amount is."""
-        job = document.jobs[0]
-        differences = compare.payment(document.amount or Decimal(0), body)
-        equal = "otherwise" if differences else "and equal"
-        self.desk.note([job], f"read-back: payment {document.natural} is in Xero, {equal}")
-        if not differences:
-            self._payment_posted(document, body, "ADOPTED", due)
-            return
-        text = f"Payment {document.natural} is in Xero, but not as this order: {compare.shown(differences)}."
-        self.payment_refused(job, document, Refusal(ErrorClass.CONFLICT, "payment_differs", text, DECIDE))
-
-    def payment_absent(self, document: Document) -> None:
-        """No payment with our marker: send it, unless Xero had refused it."""
-        self.desk.note(document.jobs, f"read-back: payment {document.natural} is not in Xero")
-        if document.suspect is not None:
-            self.payment_refused(document.jobs[0], document, document.suspect)
-        else:
-            document.chained = True
-            self.desk.ready[Step.PAYMENT].append(document)
-
-    def _payment_posted(
-        self, document: Document, body: Mapping[str, Any], outcome: Outcome, due: Decimal | None
-    ) -> None:
-        job = document.jobs[0]
-        tender = job.tenders.pop(document.natural)
-        entry = self.desk.fresh(document.key, "payment", tender["ordinal"])
-        entry["state"], entry["intention"], entry["reason"] = "POSTED", None, None
-        entry["xero_id"], entry["number"] = str(body["PaymentID"]), document.natural
-        entry["status"], entry["hash"] = str(body.get("Status") or "AUTHORISED"), document.hash
-        entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
-        entry["total"], entry["currency"] = tender["amount"], _sale(job)["currency"]
-        self.desk.write(entry)
-        if due is not None:
-            job.due = due if job.due is None else min(job.due, due)
-        elif job.due is not None:
-            job.due -= document.amount or Decimal(0)
-        self.desk.result(
-            job.command, "payment", outcome, ordinal=tender["ordinal"], xero_id=entry["xero_id"],
-            number=document.natural, status=entry["status"], total=tender["amount"], currency=entry["currency"],
-        )  # fmt: skip
-        if not job.tenders:
-            self._settle(job)
-
-    def payment_refused(self, job: Job, document: Document, refusal: Refusal) -> None:
-        """The other tenders of the order go on; the letter is written when all have ended."""
-        tender = job.tenders.pop(document.natural)
-        entry = self.desk.fresh(document.key, "payment", tender["ordinal"])
-        entry["state"], entry["intention"], entry["reason"] = "REFUSED", None, refusal.message
-        entry["number"] = document.natural
-        self.desk.write(entry)
-        job.refused.append(refusal)
-        if not job.tenders:
-            self._settle(job)
+    # -- the end of all payments --------------------------------------------------------------------------------
 
     def _settle(self, job: Job) -> None:
         """All tenders have ended: PAID, or a letter."""
         sale = _sale(job)
         entry = self.desk.fresh(job.home, "invoice")
-        due = job.due if job.due is not None else self._due_by_ledger(job, sale)
+        due = job.due if job.due is not None else Decimal(sale["total"]) - self.payments.paid_by_ledger(job)
         if job.refused:
             refusal = job.refused[0]
             entry["state"], entry["reason"] = "REFUSED", refusal.message
@@ -340,19 +239,11 @@ class Sales:
             entry["state"], entry["status"], entry["reason"] = "POSTED", "PAID", None
             entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
             self.desk.result(
-                job.command, "order", "POSTED", xero_id=job.invoice_id, number=job.number, status="PAID",
+                job.command, "order", "POSTED", xero_id=job.target_id, number=job.number, status="PAID",
                 total=sale["total"], total_tax=sale["total_tax"], amount_due="0", currency=sale["currency"],
                 findings=[*job.command["findings"], *self.desk.told(job)],
             )  # fmt: skip
         self.desk.end(job, entry)
-
-    def _due_by_ledger(self, job: Job, sale: Sale) -> Decimal:
-        paid = Decimal(0)
-        for tender in sale["payments"]:
-            entry = self.desk.entry(records.payment_key(job.command["key"], tender["ordinal"]))
-            if entry is not None and entry["state"] == "POSTED":
-                paid += Decimal(entry["total"] or "0")
-        return Decimal(sale["total"]) - paid
 
     # -- ends ---------------------------------------------------------------------------------------------------
 
@@ -406,18 +297,5 @@ class Sales:
         self.contacts.check(job)
 
 
-def _cancelled(entry: LedgerEntry) -> bool:
-    """Deleted in Kentico before it was posted."""
-    return records.standing(entry) == "VOIDED" and entry["xero_id"] is None
-
-
 def _sale(job: Job) -> Sale:
     return cast(Sale, job.command["body"])
-
-
-def _first_token(reference: Any) -> str:
-    return str(reference or "").split(" ", 1)[0]
-
-
-def _decimal(value: Any) -> Decimal | None:
-    return None if value is None else Decimal(str(value))

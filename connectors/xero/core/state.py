@@ -21,6 +21,8 @@ class Step(StrEnum):
     ITEM = "item"
     INVOICE = "invoice"
     PAYMENT = "payment"
+    CREDIT_NOTE = "credit_note"
+    REFUND = "refund"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Job:
     origin: int  # the record's offset, whatever has been committed since
     home: str  # the ledger key that holds the command while it waits
     contact_id: str | None = None
-    invoice_id: str | None = None
+    target_id: str | None = None  # what its payments are for: the invoice, or the credit note
     number: str = ""
     due: Decimal | None = None
     tenders: dict[str, Tender] = field(default_factory=dict)  # payments still open, by marker
@@ -78,6 +80,10 @@ class Document:
     merged: int = 0  # how often it has been followed to the contact it was merged into
     amount: Decimal | None = None
     parts: dict[str, Any] = field(default_factory=dict)  # a contact's parsed document
+
+
+MONEY = (Step.PAYMENT, Step.REFUND)
+"""Steps that move money: nothing in Xero keeps one from being done twice but what is still due."""
 
 
 class Rest(StrEnum):

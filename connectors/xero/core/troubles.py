@@ -12,7 +12,7 @@ from typing import Protocol
 from connectors.xero.calls import Answer, Doubt
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.planner import Planner
-from connectors.xero.core.state import Batch, Document, Job, Refusal, Step
+from connectors.xero.core.state import MONEY, Batch, Document, Job, Refusal, Step
 from connectors.xero.outcomes import Course, whole_refusal
 
 _LONGEST = 30.0  # seconds between repeats: eight of them fit into the key's window
@@ -83,7 +83,7 @@ class Troubles:
     def _after_500(self, batch: Batch) -> float:
         """When its commit, if there was one, can be read. Nothing but time guards a part payment against a late one."""
         now, settings = self.desk.now.mono, self.desk.settings
-        if batch.step is Step.PAYMENT and any(len(d.jobs[0].tenders) > 1 for d in batch.documents):
+        if batch.step in MONEY and any(len(d.jobs[0].tenders) > 1 for d in batch.documents):
             return (batch.last_sent or now) + settings.deadline
         return now + _AFTER_500 / settings.speed
 
@@ -184,7 +184,7 @@ class Troubles:
         into. Where nothing can be missing it is believed in the end, but only if others' documents pass meanwhile."""
         job, now = document.jobs[0], self.desk.now.mono
         first, job.unfound_at = job.unfound_at is None, job.unfound_at or now
-        names_contact = document.step is Step.INVOICE or "ContactID" in document.parts
+        names_contact = document.step in (Step.INVOICE, Step.CREDIT_NOTE) or "ContactID" in document.parts
         if answer.status != 404:
             self.flows.refused_alone(document, whole_refusal(answer), not_found=False)
         elif first:
@@ -293,8 +293,8 @@ class Troubles:
     def _set_aside(self, document: Document) -> None:
         desk, now = self.desk, self.desk.now.mono
         together = [document]
-        if document.step is Step.PAYMENT:  # an order's tenders leave together, or a call under way would find no order
-            queued = (*desk.lookups[Step.PAYMENT], *desk.ready[Step.PAYMENT])
+        if document.step in MONEY:  # an order's tenders leave together, or a call under way would find no order
+            queued = (*desk.lookups[document.step], *desk.ready[document.step])
             together = [d for d in queued if d.jobs[0] is document.jobs[0]]
             if len(together) < len(document.jobs[0].tenders):
                 return

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from schemas.types import Command, Contact, Item, Sale, Tender
+from schemas.types import Command, Contact, Item, RefundNote, Sale, Tender
 
 T0 = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 STRIPE, GIFT = "092", "855"
@@ -93,6 +93,40 @@ def sale(
     }
     body = {**body, **changes}  # type: ignore[typeddict-item]
     return envelope("SALE", f"shop|{order}", body, org=org, order=str(order), version=version, received_at=received_at)
+
+
+def refund(
+    order: int,
+    refund_id: str = "r1",
+    *,
+    org: str = "uk",
+    version: int = 10,
+    total: str = "30.00",
+    tax: str = "5.00",
+    payments: list[Tender] | None = None,
+    account: str = "200",
+) -> Command:
+    """A refund of one inclusive line at 20 %, back to the gateway."""
+    line = {"Description": "Boots", "Quantity": 1, "UnitAmount": float(total), "AccountCode": account}
+    note = {
+        "Type": "ACCRECCREDIT",
+        "Status": "AUTHORISED",
+        "Date": "2026-11-21",
+        "CurrencyCode": "GBP",
+        "LineAmountTypes": "Inclusive",
+        "LineItems": [{**line, "TaxType": "OUTPUT2"}],
+    }
+    body: RefundNote = {
+        "refund_id": refund_id,
+        "number": f"CN-W-{order}-{refund_id}",
+        "credit_note": json.dumps(note),
+        "currency": "GBP",
+        "date": "2026-11-21",
+        "total": total,
+        "total_tax": tax,
+        "payments": [tender(total, reference="re_1")] if payments is None else payments,
+    }
+    return envelope("REFUND", f"shop|{order}", body, org=org, order=str(order), version=version)
 
 
 def contact_command(who: Contact, *, org: str = "uk", version: int = 0) -> Command:

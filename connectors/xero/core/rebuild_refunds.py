@@ -1,0 +1,135 @@
+"""The refunds of a lost ledger, decided anew, as `rebuild` does it for the orders that they belong to.
+
+Guarantees: a refund is taken for made only if Xero holds its credit note, equal and used up by our own payments, or if
+its part that is there is restored with it; it is taken for refused or held only if a result says so; every other one
+waits in the ledger, so that none is lost, and none is paid out a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol, cast
+
+from connectors.xero import batch, compare
+from connectors.xero.core import records
+from connectors.xero.core.events import Record
+from connectors.xero.core.said import Said
+from connectors.xero.core.state import Job, Step
+from schemas.types import Command, LedgerEntry, RefundNote, Tender
+
+CreditNote = Mapping[str, Any]
+_WAITED = "waited when the ledger was lost"
+
+
+class Credits(Protocol):
+    """The sales credit notes of Xero, payments and lines included."""
+
+    def credit_by_number(self, number: str) -> CreditNote | None: ...
+
+
+class RefundRestoration:
+    """`entry` reads the ledger as it will be, `write` changes it."""
+
+    def __init__(
+        self,
+        org: str,
+        books: Credits,
+        now: Callable[[], datetime],
+        entry: Callable[[str], LedgerEntry | None],
+        write: Callable[[LedgerEntry], None],
+    ) -> None:
+        self.org, self.books, self._now, self._entry, self._write = org, books, now, entry, write
+
+    def adopt(self, command: Command) -> bool:
+        """Restore what is in Xero as the command wants it. True: that does not say all."""
+        note, sale = cast(RefundNote, command["body"]), self._entry(records.home(command))
+        key = records.credit_key(command["key"], note["refund_id"])
+        known = self._entry(key)
+        if known is not None:
+            return known["status"] != "PAID"
+        if sale is None or not sale["xero_id"]:
+            return True
+        number = f"CN-{sale['number']}-{note['refund_id']}"
+        found = self.books.credit_by_number(number)
+        if found is None or compare.credit_note(note, number, None, found):
+            return True
+        entry = self._posted(command, note, key, number, found)
+        there = [self._paid(command, note, number, tender, found) for tender in note["payments"]]
+        left = found.get("RemainingCredit")
+        if all(there) and left is not None and Decimal(str(left)) == 0:
+            entry["status"] = "PAID"
+        self._write(entry)
+        return entry["status"] != "PAID"
+
+    def decide(self, record: Record, command: Command, said: Said) -> None:
+        """A refund that `adopt` left open, with the results about its order's refunds."""
+        if not self.adopt(command):
+            return
+        note, home = cast(RefundNote, command["body"]), records.home(command)
+        key = records.credit_key(command["key"], note["refund_id"])
+        outcome, message = said.of(command["command_id"])
+        known, sale = self._entry(key), self._entry(home)
+        if known is None and outcome in ("REFUSED", "HELD"):
+            entry = records.entry(self.org, key, "credit_note", self._now())
+            state: Any = "REFUSED"
+            entry["state"], entry["reason"], entry["attempt"] = state, message, 1
+            self._write(entry)
+        elif known is None and outcome == "POSTED":
+            return  # made, and gone from Xero since: a person did that
+        else:
+            self._waits(record, command, home, sale)
+
+    def _posted(self, command: Command, note: RefundNote, key: str, number: str, found: CreditNote) -> LedgerEntry:
+        entry = records.entry(self.org, key, "credit_note", self._now())
+        entry["state"], entry["status"], entry["number"] = "POSTED", "AUTHORISED", number
+        entry["xero_id"], entry["version"] = str(found["CreditNoteID"]), command["version"]
+        entry["observed_at"], entry["attempt"] = command["observed_at"], 1
+        entry["total"], entry["total_tax"], entry["currency"] = note["total"], note["total_tax"], note["currency"]
+        entry["contact_id"] = str((found.get("Contact") or {}).get("ContactID") or "") or None
+        sale = self._entry(records.home(command))
+        if sale is not None:
+            self._write({**sale, "extra": {**sale["extra"], records.share(note["refund_id"]): note["total"]}})
+        return entry
+
+    def _paid(self, command: Command, note: RefundNote, number: str, tender: Tender, found: CreditNote) -> bool:
+        """The entry of a refund's payment, if Xero has it."""
+        marker = batch.marker(number, tender["ordinal"])
+        paid = next((p for p in found.get("Payments") or [] if _is(p, marker, tender)), None)
+        if paid is None:
+            return False
+        key = records.refund_key(command["key"], note["refund_id"], tender["ordinal"])
+        entry = records.entry(self.org, key, "refund", self._now(), tender["ordinal"])
+        element = batch.payment_element(
+            Step.REFUND, tender, str(found["CreditNoteID"]), batch.reference(number, tender)
+        )
+        entry["state"], entry["xero_id"], entry["number"] = "POSTED", str(paid["PaymentID"]), marker
+        entry["status"], entry["hash"] = str(paid.get("Status") or "AUTHORISED"), batch.digest(element)
+        entry["version"], entry["observed_at"], entry["attempt"] = command["version"], command["observed_at"], 1
+        entry["total"], entry["currency"] = tender["amount"], note["currency"]
+        self._write(entry)
+        return True
+
+    def _waits(self, record: Record, command: Command, home: str, sale: LedgerEntry | None) -> None:
+        """Behind whatever of its order waits; by itself where the sale is done; else until the sale comes."""
+        job = Job(command, record.key, record.value, record.headers, None, record.offset, home)
+        if sale is not None and sale["xero_id"] and sale["state"] != "WAITING":
+            self._write(records.waiting(sale, job, _WAITED, self._now(), 0.0))
+            return
+        if sale is None:
+            sale = records.entry(self.org, home, "invoice", self._now())
+            sale["state"], sale["reason"] = "VOIDED", "a refund came before the sale"
+        refund_id = cast(RefundNote, command["body"])["refund_id"]
+        when = records.BEHIND if sale["state"] == "WAITING" else records.ONCE_SOLD
+        self._write(records.with_next_refund(sale, when, refund_id))
+        behind = records.entry(self.org, records.next_key(home, refund_id), "next", self._now())
+        kept = records.waiting(behind, job, _WAITED, self._now(), 0.0)
+        kept["state"], kept["retry_at"] = "HELD", None
+        self._write(kept)
+
+
+def _is(paid: Mapping[str, Any], marker: str, tender: Tender) -> bool:
+    first = str(paid.get("Reference") or "").split(" ", 1)[0]
+    alive = first.casefold() == marker.casefold() and paid.get("Status") != "DELETED"
+    return alive and not compare.payment(Decimal(tender["amount"]), paid)
