@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 _XERO, _TESTS = "connectors/xero", "tests/connectors/xero"
 _LANE, _DOUBT, _WAITING = (f"{_TESTS}/core/test_{name}.py::" for name in ("lane", "doubt", "waiting"))
+_REFUNDS = f"{_TESTS}/core/test_refunds.py::"
 _BUDGET, _CLIENT = f"{_TESTS}/test_budget.py::", f"{_TESTS}/test_client.py::"
 
 
@@ -149,7 +150,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
         "foreign_invoice_adopted",
         "whatever has our number in Xero is taken for our order",
         f"{_XERO}/core/sales.py",
-        "        differences = compare.invoice(_sale(job), job.number, job.contact_id, body)\n",
+        "        differences = compare.invoice(_sale(job), job.contact_id, body)\n",
         "        differences: list[compare.Difference] = []\n",
         (_LANE + "test_another_invoice_under_our_number_is_a_conflict",),
     ),
@@ -224,5 +225,29 @@ SABOTAGES: tuple[Sabotage, ...] = (
         "        return self._remaining(now) - kept\n",
         "        return self._remaining(now) - 0 * kept\n",
         (_BUDGET + "test_writes_leave_the_reserve_of_the_day",),
+    ),
+    Sabotage(
+        "refund_made_again",
+        "a refund that comes again is made again",
+        f"{_XERO}/core/refunds.py",
+        """own["state"] == "POSTED" and own["status"] == "PAID":""",
+        """own["state"] == "never":""",
+        (_REFUNDS + "test_a_refund_that_comes_again_is_left_alone_without_a_call",),
+    ),
+    Sabotage(
+        "refunds_exceed_the_sale",
+        "what other refunds took of the invoice is forgotten",
+        f"{_XERO}/core/refunds.py",
+        """ - records.taken_by_others(sale, note["refund_id"])\n""",
+        "\n",
+        (_REFUNDS + "test_several_refunds_of_an_order_never_exceed_it",),
+    ),
+    Sabotage(
+        "refund_superseded",
+        "a later version of an order takes the place of the refund that waits behind it",
+        f"{_XERO}/core/desk.py",
+        """            self.hold_refund(job, records.BEHIND, _BEHIND)\n""",
+        "",
+        (_REFUNDS + "test_refunds_behind_an_order_that_waits_are_all_kept_beside_its_newest_version",),
     ),
 )

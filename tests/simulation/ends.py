@@ -35,7 +35,7 @@ class Ends:
 
     def quiet(self) -> bool:
         """Every record has its outcome, nothing waits, nothing is on its way."""
-        if not self.world.calm or any(host.process.frozen for host in self.world.hosts):
+        if not self.world.calm or self.world.workload.to_come or any(host.process.frozen for host in self.world.hosts):
             return False
         return all(self._org_quiet(org) for org in self.world.weather.orgs)
 

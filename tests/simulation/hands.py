@@ -193,7 +193,8 @@ class Hands:
             if kind == "number free":
                 books.index_contact(replace(loser, number=None, status="ARCHIVED"))
             del books.contacts[loser.id]
-        for document in [d for d in books.invoices.values() if d.contact_id == loser.id]:
+        documents = (*books.invoices.values(), *books.credit_notes.values())
+        for document in [d for d in documents if d.contact_id == loser.id]:
             document.contact_id = winner.id
             books.save_document(document)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -188,10 +189,14 @@ def _copy(world: World) -> None:
 
 
 def _other_contact(world: World) -> None:
+    """Of a customer whose e-mail is his alone."""
     books = world.xero.books["uk"]
+    mails = Counter(who[0]["email"] for who in world.workload.customers["uk"].values())
+    alone = {who[0]["key"] for who in world.workload.customers["uk"].values() if mails[who[0]["email"]] == 1}
     per: dict[str, list[Any]] = {}
-    for document in books.invoices.values():
-        per.setdefault(document.contact_id, []).append(document)
+    for order in world.workload.orders.values():
+        if order.customer in alone:
+            per.setdefault(order.customer, []).extend(world.ends._living(order))
     shared = next(documents for documents in per.values() if len(documents) > 1)
     shared[0].contact_id = next(id_ for id_ in books.contacts if id_ != shared[0].contact_id)
 

@@ -75,6 +75,7 @@ class Workload:
         self.records: dict[str, Record] = {}
         self.ids: dict[tuple[str, int], str] = {}  # by org and offset; junk has none
         self.customers: dict[str, dict[int, list[Contact]]] = {}
+        self.to_come = 0  # commands that the shop has still to send
         self._serial = 0
 
     def begin(self) -> None:
@@ -86,10 +87,15 @@ class Workload:
             for number in range(1, self.world.weather.orders + 1):
                 commands += self._order(org, number)
             commands += self._others(org)
+            self.to_come += len(commands)
             for at, command in commands:
-                self.world.loop.at(at, partial(self.send, org, command))
+                self.world.loop.at(at, partial(self._send_first, org, command))
             if self.random.random() < 0.2:
                 self.world.loop.at(self._when(), partial(self._send_junk, org))
+
+    def _send_first(self, org: str, command: Command) -> None:
+        self.to_come -= 1
+        self.send(org, command)
 
     def send(self, org: str, command: Command, *, again: bool = False) -> None:
         """Onto the topic, as a record of its own."""

@@ -64,7 +64,7 @@ class Refunds:
         self._refuse(job, Refusal(ErrorClass.HELD, "refund_differs", text, DECIDE))
 
     def _too_early(self, job: Job, sale: LedgerEntry | None) -> None:
-        """Nothing of the order is in Xero, or not all: its command is still to come. When it is PAID, this comes next."""
+        """Nothing of the order is in Xero, or not all, and more is to come. When it is PAID, this comes next."""
         if sale is not None and records.cancelled(sale):
             self._say(
                 job, "UNCHANGED", "the order was deleted before it was posted: there is nothing to give back", None

@@ -25,6 +25,7 @@ class PaperXero:
 
     contacts: dict[str, dict[str, Any]] = field(default_factory=dict)  # by id
     invoices: dict[str, dict[str, Any]] = field(default_factory=dict)  # by id
+    credit_notes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by id
     payments: list[dict[str, Any]] = field(default_factory=list)
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
     bad_accounts: set[str] = field(default_factory=set)
@@ -79,6 +80,11 @@ class PaperXero:
             case "GET", "Invoices":
                 numbers = query["InvoiceNumbers"].split(",")
                 return _ok("Invoices", [self.show(i) for i in self.invoices.values() if i["InvoiceNumber"] in numbers])
+            case "GET", "CreditNotes":
+                wanted = query["where"].removeprefix('Reference=="').removesuffix('"')
+                return _ok(
+                    "CreditNotes", [self.show(c) for c in self.credit_notes.values() if c["Reference"] == wanted]
+                )
             case "GET", "Organisation":
                 return _ok("Organisations", [{"OrganisationID": "o", "Name": "Paper", "BaseCurrency": "GBP"}])
             case "GET", path:
@@ -91,6 +97,10 @@ class PaperXero:
                 if any(row["Contact"]["ContactID"] not in self.contacts for row in rows):
                     return Answer(404, HEADERS, None, token_id="t")
                 return _ok("Invoices", [self._invoice(row) for row in rows])
+            case "PUT", "CreditNotes":
+                if any(row["Contact"]["ContactID"] not in self.contacts for row in rows):
+                    return Answer(404, HEADERS, None, token_id="t")
+                return _ok("CreditNotes", [self._credit_note(row) for row in rows])
             case "PUT", "Payments":
                 return _ok("Payments", [self._payment(row) for row in rows])
         raise AssertionError(f"no {call.method} {call.path}")
@@ -154,16 +164,32 @@ class PaperXero:
             return _bad(self.show(made), self.mumbled[row["InvoiceNumber"]], "HasErrors")
         return {**self.show(made), "StatusAttributeString": "OK", "HasErrors": False}
 
-    def show(self, invoice: dict[str, Any]) -> dict[str, Any]:
-        """An invoice as a GET shows it."""
-        mine = [p for p in self.payments if p["Invoice"]["InvoiceID"] == invoice["InvoiceID"]]
-        due = invoice["Total"] - sum((p["Amount"] for p in mine), Decimal(0))
-        status = invoice["Status"]
+    def _credit_note(self, row: dict[str, Any]) -> dict[str, Any]:
+        if any(c["CreditNoteNumber"] == row["CreditNoteNumber"] for c in self.credit_notes.values()):
+            return _bad({**row, "CreditNoteID": ZERO}, "Credit Note # must be unique.", "HasErrors")
+        if row["LineItems"][0]["AccountCode"] in self.bad_accounts:
+            text = f"Account code '{row['LineItems'][0]['AccountCode']}' is not a valid code for this document."
+            return _bad({**row, "CreditNoteID": ZERO}, text, "HasErrors")
+        total = sum((Decimal(str(x["UnitAmount"])) * x["Quantity"] for x in row["LineItems"]), Decimal(0))
+        tax = (total - total / Decimal("1.2")).quantize(Decimal("0.01"))
+        made = {**row, "CreditNoteID": self._id("n"), "Total": total.quantize(Decimal("0.01")), "TotalTax": tax}
+        self.credit_notes[made["CreditNoteID"]] = made
+        return {**self.show(made), "StatusAttributeString": "OK", "HasErrors": False}
+
+    def show(self, document: dict[str, Any]) -> dict[str, Any]:
+        """An invoice or credit note as a GET shows it."""
+        kind, left = ("Invoice", "AmountDue") if "InvoiceID" in document else ("CreditNote", "RemainingCredit")
+        id_ = document[f"{kind}ID"]
+        mine = [p for p in self.payments if p.get(kind, {}).get(f"{kind}ID") == id_]
+        due = document["Total"] - sum((p["Amount"] for p in mine), Decimal(0))
+        status = document["Status"]
         if status == "AUTHORISED" and due == 0:
             status = "PAID"
-        return {**invoice, "Payments": mine, "AmountDue": due, "Status": status}
+        return {**document, "Payments": mine, left: due, "Status": status}
 
     def _payment(self, row: dict[str, Any]) -> dict[str, Any]:
+        if "CreditNote" in row:
+            return self._refund(row, self.credit_notes[row["CreditNote"]["CreditNoteID"]])
         invoice = self.invoices.get(row["Invoice"]["InvoiceID"])
         amount = Decimal(str(row["Amount"]))
         if invoice is None or invoice["Status"] != "AUTHORISED":
@@ -177,6 +203,16 @@ class PaperXero:
         if row["Reference"] in self.mumbled:
             return _bad({**made, "Invoice": shown}, self.mumbled[row["Reference"]], "HasValidationErrors")
         return {**made, "Invoice": shown, "HasValidationErrors": False}
+
+    def _refund(self, row: dict[str, Any], note: dict[str, Any]) -> dict[str, Any]:
+        amount = Decimal(str(row["Amount"]))
+        if amount > self.show(note)["RemainingCredit"]:
+            text = "Payment amount exceeds the amount outstanding on this document"
+            return _bad(row, text, "HasValidationErrors")
+        made = {**row, "PaymentID": self._id("p"), "Amount": amount, "Status": "AUTHORISED"}
+        self.payments.append(made)
+        shown = {k: v for k, v in self.show(note).items() if k != "Payments"}
+        return {**made, "CreditNote": shown, "HasValidationErrors": False}
 
     def _id(self, kind: str) -> str:
         self._ids += 1

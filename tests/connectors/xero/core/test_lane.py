@@ -327,7 +327,7 @@ def test_what_is_no_command_goes_to_the_dead_letters_with_its_bytes() -> None:
 def test_a_command_without_its_body_is_a_letter_and_the_lane_goes_on(kind: str) -> None:
     world = _world().put(envelope(kind, "shop|1", None, org="uk", order="1"), sale(2)).run()
     assert (world.letter()["x-error-class"], world.letter()["x-error-code"]) == ("bug", "not_readable")
-    assert world.outcomes() == ["POSTED"]
+    assert world.outcomes()[-1] == "POSTED"
 
 
 def test_an_order_deleted_before_it_was_posted_is_cancelled_and_stays_so() -> None:
