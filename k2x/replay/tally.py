@@ -73,7 +73,8 @@ class Tally:
         }
 
     def _ended(self, result: Mapping[str, Any], counts: Counter[str], word: str) -> None:
-        key = (str(result["command_id"] or result["key"]), result["version"])
+        own = result["command_id"] if counts is self.refunds else result["key"]  # an order may have several refunds
+        key = (str(own), result["version"])
         if result["outcome"] in _GOES_ON:
             self._open[key] = f"{word}: {result['message'] or 'no reason given'}"
             return

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from k2x import kafka_topics
 from k2x.errors import K2xError
 from k2x.replay.backlog import Backlog, Standing, lane_of
+from k2x.replay.broker import asked
 from schemas import topics
 
 pytestmark = pytest.mark.kafka
@@ -36,7 +37,8 @@ class Groups:
     def confirm(self, group: str, topic: str, partition: int, behind: int = 0) -> None:
         """The group has confirmed all but the last `behind` records."""
         consumer = Consumer({**self.kafka, "group.id": f"{self.name}-{group}", "enable.auto.commit": False})
-        end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)[1]
+        place = TopicPartition(topic, partition)
+        end = asked(lambda: consumer.get_watermark_offsets(place, timeout=20))[1]  # a new topic's leader takes a while
         consumer.commit(offsets=[TopicPartition(topic, partition, end - behind)], asynchronous=False)
         consumer.close()
 

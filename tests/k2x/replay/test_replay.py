@@ -100,7 +100,8 @@ def test_a_replay_of_what_is_posted_writes_nothing_and_the_plan_had_said_so(town
     done = town.json("replay", "run", "--org", "uk", "--yes")
     run = of_uk(done)
     assert {name: plan[name] for name in AGREED} == {name: run[name] for name in AGREED}
-    assert plan["written"] == run["written"] == dict.fromkeys(("invoices", "payments", "contacts", "items"), 0)
+    assert plan["written"] == run["written"]
+    assert set(run["written"].values()) == {0}
     assert (plan["calls"], plan["minutes"]) == (0, 0.0)
     assert run["posted"] == 0
     assert run["left_alone"] >= 20
