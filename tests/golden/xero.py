@@ -25,7 +25,7 @@ from connectors.xero.client import ClientSettings, XeroClient
 from connectors.xero.core.state import Step
 from connectors.xero.sandbox import Clock, Limits, Sandbox, SandboxSettings
 from connectors.xero.sandbox.chart import Organisation
-from schemas.types import Sale
+from schemas.types import RefundNote, Sale, Tender
 from streams.rules.reference import OrgReference, build
 
 START = datetime(2026, 11, 2, 12, 0, tzinfo=UTC).timestamp()
@@ -105,17 +105,31 @@ class Books:
         elements = [batch.payment_element(one, invoice_id, batch.reference(number, one)) for one in sale["payments"]]
         return [_good(one) for one in self._write(Step.PAYMENT, elements)] if elements else []
 
-    def read_invoice(self, invoice_id: str) -> Body:
-        answer = self._client.call(Call("GET", f"Invoices/{invoice_id}", (("unitdp", "4"),)))
+    def credit_note(self, note: RefundNote, contact_id: str) -> Body:
+        """A refund's credit note, to the contact of its sale."""
+        head = _json({"CreditNoteNumber": note["number"], "Contact": {"ContactID": contact_id}})
+        return _good(self._send("PUT", "CreditNotes", [f"{head[:-1]},{note['credit_note'].strip()[1:]}"])[0])
+
+    def give_back(self, note: RefundNote, credit_note_id: str) -> list[Body]:
+        """The money that leaves the tenders' accounts, against the credit note."""
+        elements = [_payment_of(one, credit_note_id, batch.reference(note["number"], one)) for one in note["payments"]]
+        return [_good(one) for one in self._send("PUT", "Payments", elements)] if elements else []
+
+    def read(self, path: str, id_: str) -> Body:
+        """One document, as it is now."""
+        answer = self._client.call(Call("GET", f"{path}/{id_}", (("unitdp", "4"),)))
         assert answer.ok, answer
-        found: Body = answer.body["Invoices"][0]
+        found: Body = answer.body[path][0]
         return found
 
     def _write(self, step: Step, elements: list[str]) -> list[Body]:
-        method, path, purpose = batch.WRITES[step]
+        method, path, _ = batch.WRITES[step]
+        return self._send(method, path, elements)
+
+    def _send(self, method: str, path: str, elements: list[str]) -> list[Body]:
         query = (("summarizeErrors", "false"), ("unitdp", "4"))
         body = f'{{"{path}":[{",".join(elements)}]}}'.encode()
-        answer = self._client.call(Call(method, path, query, body, purpose=purpose))
+        answer = self._client.call(Call(method, path, query, body))
         assert answer.ok, (answer.status, answer.detail)
         found: list[Body] = answer.body[path]
         return found
@@ -123,6 +137,13 @@ class Books:
 
 def _json(document: Body) -> str:
     return orjson.dumps(document).decode()
+
+
+def _payment_of(tender: Tender, credit_note_id: str, reference: str) -> str:
+    numbers = {"Amount": "amount", "BankAmount": "bank_amount", "CurrencyRate": "currency_rate"}
+    sent = {name: orjson.Fragment(value) for name, key in numbers.items() if (value := dict(tender)[key])}
+    note, account = {"CreditNoteID": credit_note_id}, {"AccountID": tender["account_id"]}
+    return _json({"CreditNote": note, "Account": account, "Date": tender["date"], "Reference": reference, **sent})
 
 
 def _good(element: Body) -> Body:
