@@ -131,6 +131,7 @@ def _rules(settings: Settings, org: str) -> Iterator[Finding]:
             yield Finding("error", str(path), line.removeprefix(f"{path}:"))
         return
     yield Finding("ok", str(path), f"rules of {org}: {len(document.stores)} store(s)")
+    yield from (Finding("warning", str(path), doubt) for doubt in document.doubts())
 
 
 def _guard(where: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

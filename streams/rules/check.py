@@ -11,7 +11,7 @@ from streams.rules.operators import OPERATORS
 from streams.rules.reference import OrgReference
 
 if TYPE_CHECKING:
-    from streams.rules.model import Step, StoreRules
+    from streams.rules.model import Step, StoreRules, TaxRule
 
 _LONGEST_CONTACT_PREFIX = 36  # ContactNumber holds 50, G and 12 hex digits or C and an id stand behind
 
@@ -44,6 +44,37 @@ def contact_prefixes(by_instance: Mapping[str, str]) -> Iterator[Wrong]:
         if first == second or re.match(r"[CGS]", _rest(first, second) or _rest(second, first) or ""):
             text = f"{second!r} is equal to or ambiguous with {first!r} of {a}: two customers could get one number"
             yield ("instances", b, "contact_prefix"), text
+
+
+def dead_tax_rules(store: str, rules: Sequence[TaxRule]) -> Iterator[str]:
+    """Tax rules that can never be reached, because one above takes all that they are for."""
+    for j, rule in enumerate(rules):
+        i = next((i for i, above in enumerate(rules[:j]) if _covers(above, rule)), None)
+        if i is not None:
+            yield (
+                f"stores.{store}.tax[{j}] ({rule.tax_type}) is never reached: tax[{i}] ({rules[i].tax_type}) takes all "
+                f"that it is for. Put tax[{j}] above tax[{i}], or take it out"
+            )
+
+
+def _covers(above: TaxRule, rule: TaxRule) -> bool:
+    """Whatever fits `rule` fits `above`. Without a rate `above` is for its own TaxType's rate only, so it may not."""
+    if above.rate is None or above.rate != rule.rate:
+        return False
+    if above.class_ is not None and (rule.class_ is None or above.class_.casefold() != rule.class_.casefold()):
+        return False
+    if above.country and not (rule.country and set(rule.country) <= set(above.country)):
+        return False
+    if above.not_country and not (
+        set(above.not_country) <= set(rule.not_country)
+        or (rule.country and not set(rule.country) & set(above.not_country))
+    ):
+        return False
+    if above.state not in (None, rule.state) or above.with_tax_id not in (None, rule.with_tax_id):
+        return False
+    begins = above.from_ is None or (rule.from_ is not None and rule.from_ >= above.from_)
+    ends = above.to is None or (rule.to is not None and rule.to <= above.to)
+    return begins and ends
 
 
 def workflow(steps: Sequence[Step]) -> Iterator[Wrong]:

@@ -344,3 +344,7 @@ class RulesDocument(Part):
         """What is wrong between the parts: (path, text with remedy). Empty: usable."""
         prefixes = {instance: self.contact_prefix(instance) for instance in {s.partition("/")[0] for s in self.stores}}
         return [*check.prefixes(self.stores), *check.contact_prefixes(prefixes), *check.workflow(self.workflow)]
+
+    def doubts(self) -> list[str]:
+        """What cannot be meant so, though it can be used: a sentence each, with the remedy."""
+        return [text for name, rules in self.stores.items() for text in check.dead_tax_rules(name, rules.tax)]

@@ -193,6 +193,35 @@ def test_a_workflow_that_cannot_run_is_refused(tmp_path: Path, old: str, new: st
     assert any(said in line and line.startswith("shop.yaml:") for line in found), found
 
 
+@pytest.mark.parametrize(
+    ("above", "below", "dead"),
+    [
+        ("{rate: 0, not_country: GB, tax_type: A}", "{rate: 0, country: EU, with_tax_id: true, tax_type: B}", True),
+        ("{rate: 0, country: EU, tax_type: A}", "{rate: 0, country: [FR, DE], tax_type: B}", True),
+        ("{rate: 0, country: EU, with_tax_id: true, tax_type: A}", "{rate: 0, not_country: GB, tax_type: B}", False),
+        ("{rate: 0, not_country: [GB, FR], tax_type: A}", "{rate: 0, country: FR, tax_type: B}", False),
+        ("{rate: 0, not_country: [GB, FR], tax_type: A}", "{rate: 0, not_country: GB, tax_type: B}", False),
+        ("{rate: 0, not_country: GB, tax_type: A}", "{rate: 0, not_country: [GB, FR], tax_type: B}", True),
+        ("{rate: 20, tax_type: A}", "{class: VAT, rate: 20, tax_type: B}", True),
+        ("{class: vat, rate: 20, tax_type: A}", "{class: VAT, rate: 20, from: 2026-01-01, tax_type: B}", True),
+        ("{class: VAT, rate: 20, to: 2026-01-01, tax_type: A}", "{class: VAT, rate: 20, tax_type: B}", False),
+        ("{class: VAT, tax_type: A}", "{class: VAT, rate: 20, tax_type: B}", False),
+        ("{class: VAT, rate: 20, tax_type: A}", "{rate: 20, tax_type: B}", False),
+        ("{class: VAT, rate: 20, state: NY, tax_type: A}", "{class: VAT, rate: 20, tax_type: B}", False),
+    ],
+)
+def test_a_tax_rule_that_is_never_reached_is_told(tmp_path: Path, above: str, below: str, dead: bool) -> None:
+    document = read(tmp_path, f"{SHOP}      - {above}\n      - {below}\n")
+    said = document.doubts()
+    assert len(said) == dead
+    assert all("tax[3] (B) is never reached: tax[2] (A)" in text and "Put tax[3] above" in text for text in said)
+
+
+@pytest.mark.parametrize("org", ["uk", "au", "de"])
+def test_the_demos_rules_leave_no_doubt(org: str) -> None:
+    assert load(SHIPPED / f"{org}.yaml").doubts() == []
+
+
 def test_what_a_newer_k2x_published_is_refused_not_guessed() -> None:
     text = resolve(load(SHIPPED / "uk.yaml"))
     with pytest.raises(RulesInvalid, match="published rules: surprise: there is no such rule"):
