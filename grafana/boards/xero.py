@@ -35,6 +35,9 @@ BUDGET = Row("Budget", (
     Panel("Wait of a write", "How long a write would wait for the budget now. Hours: the day is used up, and "
           "goes on at the reset.", "s",
           (Query(f"k2x_xero_wait_seconds{{{ORG}}}", "{{org}}"),)),
+    Panel("Sales invoices of 30 days", "As this sink posted them. Xero is made for about 1,000 a month: above, "
+          "consider summary mode for the busiest stores.",
+          "short", (Query(f"k2x_xero_sales_invoices_30d{{{ORG}}}", "{{org}}"),)),
     Panel("Answers 401", "Xero does not let us in: `k2x xero status` says why.", "reqps",
           (rate("k2x_xero_kept_out_total", ORG, "org", "{{org}}"),)),
     Panel("Answers 429", "Refused for their number: more than none means that another program shares this "
