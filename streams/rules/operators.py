@@ -76,7 +76,7 @@ OPERATORS: dict[str, Operator] = dict(
         _op("map.lines", "Items, options, bundles, discounts and shipping as invoice lines", "currency", "lines"),
         _op("lookup.items", "Each line's Xero item", "lines", "items"),
         _op("lookup.accounts", "Each line's account", "items", "accounts"),
-        _op("lookup.tax", "Each line's rate, tax and TaxType, agreed with the tax charged", "accounts", "tax"),
+        _op("lookup.tax", "Each line's rate, tax and TaxType, agreed with the tax charged", "accounts date", "tax"),
         _op("map.contact", "The contact and its document", gives="contact"),
         _op("map.invoice", "Number, reference and the invoice's document", "date tax", "invoice"),
         _op("map.payments", "One payment for each tender", "date currency", "payments"),

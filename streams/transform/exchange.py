@@ -71,7 +71,8 @@ def _rate(draft: Draft) -> Decimal | None:
     table = rule.table.get(draft.currency)
     own = _own_rate(draft) if rule.source == "order" else None
     if own is not None:
-        _plausible(draft, own, table, rule.within)
+        if table is not None and rule.within is not None:
+            _check_plausible(draft, own, table, rule.within)
         return own
     if table is not None:
         return rounded(table, SIX)
@@ -100,10 +101,15 @@ def _own_rate(draft: Draft) -> Decimal | None:
     return rate if ZERO < rate < _RATE_MAX else None
 
 
-def _plausible(draft: Draft, rate: Decimal, table: Decimal | None, within: Decimal | None) -> None:
-    if table is None or within is None or abs(rate / table - ONE) * HUNDRED <= within:
+def _check_plausible(draft: Draft, rate: Decimal, table: Decimal, within: Decimal) -> None:
+    """The order's own rate lies near the table's. The total in the base currency was rounded, which in an order of a
+    few pence moves the rate by much: every rate that it may stand for is allowed."""
+    base, order = draft.store.reference.base_currency, draft.order["order"]
+    total, main, half = order["OrderTotalPrice"], order["OrderTotalPriceInMainCurrency"] or ZERO, unit_of(base) / 2
+    below, above = table * (HUNDRED - within) / HUNDRED, table * (HUNDRED + within) / HUNDRED
+    if total / (main + half) <= above and (main <= half or total / (main - half) >= below):
         return
-    base, key = draft.store.reference.base_currency, f"{draft.store.key}.currency_rate"
+    key = f"{draft.store.key}.currency_rate"
     raise invalid(
         "currency_rate_implausible",
         f"{draft.who}: its totals make {text(rate)} {draft.currency} a {base}, the rules' table has {text(table)}: "

@@ -101,19 +101,19 @@ class Books:
 
     def pay(self, sale: Sale, invoice_id: str) -> list[Body]:
         """Every tender, in one call."""
-        number = sale["number"]
-        elements = [batch.payment_element(one, invoice_id, batch.reference(number, one)) for one in sale["payments"]]
-        return [_good(one) for one in self._write(Step.PAYMENT, elements)] if elements else []
+        return self._settle(Step.PAYMENT, sale["payments"], invoice_id, sale["number"])
+
+    def _settle(self, step: Step, tenders: Sequence[Tender], target_id: str, number: str) -> list[Body]:
+        elements = [batch.payment_element(step, one, target_id, batch.reference(number, one)) for one in tenders]
+        return [_good(one) for one in self._write(step, elements)] if elements else []
 
     def credit_note(self, note: RefundNote, contact_id: str) -> Body:
         """A refund's credit note, to the contact of its sale."""
-        head = _json({"CreditNoteNumber": note["number"], "Contact": {"ContactID": contact_id}})
-        return _good(self._send("PUT", "CreditNotes", [f"{head[:-1]},{note['credit_note'].strip()[1:]}"])[0])
+        return _good(self._write(Step.CREDIT_NOTE, [batch.credit_element(note, note["number"], contact_id)])[0])
 
     def give_back(self, note: RefundNote, credit_note_id: str) -> list[Body]:
         """The money that leaves the tenders' accounts, against the credit note."""
-        elements = [_payment_of(one, credit_note_id, batch.reference(note["number"], one)) for one in note["payments"]]
-        return [_good(one) for one in self._send("PUT", "Payments", elements)] if elements else []
+        return self._settle(Step.REFUND, note["payments"], credit_note_id, note["number"])
 
     def read(self, path: str, id_: str) -> Body:
         """One document, as it is now."""
@@ -123,13 +123,10 @@ class Books:
         return found
 
     def _write(self, step: Step, elements: list[str]) -> list[Body]:
-        method, path, _ = batch.WRITES[step]
-        return self._send(method, path, elements)
-
-    def _send(self, method: str, path: str, elements: list[str]) -> list[Body]:
+        method, path, purpose = batch.WRITES[step]
         query = (("summarizeErrors", "false"), ("unitdp", "4"))
         body = f'{{"{path}":[{",".join(elements)}]}}'.encode()
-        answer = self._client.call(Call(method, path, query, body))
+        answer = self._client.call(Call(method, path, query, body, purpose=purpose))
         assert answer.ok, (answer.status, answer.detail)
         found: list[Body] = answer.body[path]
         return found
@@ -137,13 +134,6 @@ class Books:
 
 def _json(document: Body) -> str:
     return orjson.dumps(document).decode()
-
-
-def _payment_of(tender: Tender, credit_note_id: str, reference: str) -> str:
-    numbers = {"Amount": "amount", "BankAmount": "bank_amount", "CurrencyRate": "currency_rate"}
-    sent = {name: orjson.Fragment(value) for name, key in numbers.items() if (value := dict(tender)[key])}
-    note, account = {"CreditNoteID": credit_note_id}, {"AccountID": tender["account_id"]}
-    return _json({"CreditNote": note, "Account": account, "Date": tender["date"], "Reference": reference, **sent})
 
 
 def _good(element: Body) -> Body:
