@@ -35,6 +35,7 @@ from streams.transform import (
     lines,
     payment,
     product,
+    refund,
     sale,
     tax,
     validate,
@@ -63,11 +64,13 @@ class StepTrace:
 class Outcome:
     """What became of an order. `findings`: what was left out or noticed on the way, also of one that was refused.
 
-    `items`: commands for items that the rules say to create, for the same topic, before the sale.
+    `items`: commands for items that the rules say to create, for the same topic, before the sale. `refund`: the one
+    that follows the sale.
     """
 
     made: Command | Suppressed | Refused
     items: tuple[Command, ...] = ()
+    refund: Command | None = None
     findings: tuple[str, ...] = ()
     trace: tuple[StepTrace, ...] = ()
 
@@ -101,6 +104,7 @@ _PLAIN: Mapping[str, Callable[[Draft], None]] = {
     "map.contact": contact.contact,
     "map.invoice": invoice.invoice,
     "map.payments": payment.payments,
+    "map.refund": refund.refund,
     "validate.currency": validate.currency,
     "validate.accounts": validate.accounts,
     "validate.items": validate.items,
@@ -186,19 +190,21 @@ def run(order: Order, store: Store, now: datetime, *, trace: bool = False) -> Ou
                 outcome = "done" if draft.command is None else "command"
                 steps.append(StepTrace(step.name, step.use, outcome, _shown(draft, step)))
             if draft.command is not None:
-                return Outcome(draft.command, _new_items(draft), tuple(draft.findings), tuple(steps))
+                return Outcome(
+                    draft.command, _new_items(draft), draft.refund_command, tuple(draft.findings), tuple(steps)
+                )
     except Suppress as stop:
         if trace:
             steps.append(StepTrace(step.name, step.use, "suppressed", {"code": stop.code, "message": stop.message}))
-        return Outcome(Suppressed(stop.code, stop.message), (), tuple(draft.findings), tuple(steps))
+        return Outcome(Suppressed(stop.code, stop.message), (), None, tuple(draft.findings), tuple(steps))
     except Refuse as stop:
         if trace:
             shows = {"code": stop.code, "message": stop.message, "hint": stop.hint}
             steps.append(StepTrace(step.name, step.use, "refused", shows))
         reason = stop.reason(org=store.org, store=store.name, natural_key=draft.key)
-        return Outcome(Refused(reason, name), (), tuple(draft.findings), tuple(steps))
+        return Outcome(Refused(reason, name), (), None, tuple(draft.findings), tuple(steps))
     why = Suppressed("workflow_without_post", f"{draft.who}: the workflow has no step that posts")
-    return Outcome(why, (), tuple(draft.findings), tuple(steps))
+    return Outcome(why, (), None, tuple(draft.findings), tuple(steps))
 
 
 def _new_items(draft: Draft) -> tuple[Command, ...]:
@@ -216,6 +222,7 @@ _SHOWN: Mapping[str, tuple[str, ...]] = {
     "contact": ("contact",),
     "invoice": ("number", "reference", "invoice"),
     "payments": ("payments",),
+    "refund": ("refund_command",),
     "command": ("command",),
 }
 
@@ -248,9 +255,12 @@ class Workflow:
 
     def order(self, order: Order, now: datetime) -> Made:
         outcome = run(order, self.store, now)
-        if outcome.items and not isinstance(outcome.made, Suppressed | Refused):
-            return (*outcome.items, outcome.made)
-        return outcome.made
+        made = outcome.made
+        if isinstance(made, Suppressed | Refused):
+            return made
+        if outcome.items or outcome.refund is not None:
+            return (*outcome.items, made, *([outcome.refund] if outcome.refund is not None else []))
+        return made
 
     def contact(self, change: CustomerChanged, now: datetime) -> Made:
         key = f"{change['instance']}|{change['customer']['CustomerID']}"

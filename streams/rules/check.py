@@ -95,6 +95,12 @@ def workflow(steps: Sequence[Step]) -> Iterator[Wrong]:
             giver = next(o.name for o in OPERATORS.values() if need in o.gives)
             yield path, f"step {step.name!r} needs {need}, which {giver} gives: put that step before it"
         given |= operator.gives
+    posting = next(
+        (s for s in steps if s.enabled and s.use == "gate.refund" and s.with_.get("then", "post") == "post"), None
+    )
+    if posting is not None and "map.refund" not in seen:
+        text = f"step {posting.name!r} lets refunds through, and no step map.refund makes their credit notes: add it"
+        yield ("workflow",), f"{text} before post.sale, or set then: hold"
     names = [step.name for step in steps]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield ("workflow",), f"two steps are called {name!r}: give each its own name"

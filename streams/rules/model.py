@@ -167,6 +167,12 @@ class Paid(Part):
     statuses: tuple[str, ...] = ()
 
 
+class Refunds(Part):
+    """Statuses that mean that all of the order was given back; a part of it is told by order.refunded."""
+
+    statuses: tuple[str, ...] = ()
+
+
 class WriteBack(Part):
     """Custom columns of COM_Order to write; an empty one is not written. All empty: off."""
 
@@ -189,6 +195,7 @@ class StoreRules(Part):
     reference_from: str = Field("OrderID", min_length=1, description="a column of the order, custom ones too")
     cutover: date | None = None
     paid: Paid = Paid()
+    refunds: Refunds = Refunds()
     time_zone: Zone | None = Field(None, description="empty: the organisation's")
     due_days: int = Field(0, ge=0, le=3650)
     currency: str | None = Field(None, description="of every order, where Kentico has none (Xperience by Kentico)")

@@ -32,9 +32,9 @@ class DeletedWith(Nothing):
 
 
 class RefundWith(Nothing):
-    """`then`: `hold` asks a person; `ignore` suppresses."""
+    """`then`: `post` makes the credit note, `hold` asks a person, `ignore` suppresses."""
 
-    then: Literal["hold", "ignore"] = "hold"
+    then: Literal["post", "hold", "ignore"] = "post"
 
 
 class CompleteWith(Nothing):
@@ -67,7 +67,7 @@ OPERATORS: dict[str, Operator] = dict(
     (
         _op("trigger.order", "An order event of these types starts the flow", parameters=TriggerWith),
         _op("gate.deleted", "A deleted order goes to the sink as a cancellation", parameters=DeletedWith),
-        _op("gate.refund", "A refund event waits for a person", parameters=RefundWith),
+        _op("gate.refund", "An order with a refund goes on, or waits for a person", parameters=RefundWith),
         _op("gate.paid", "Only paid orders go on"),
         _op("gate.cutover", "Orders before the store's cut-over date stop here"),
         _op("gate.complete", "Orders without lines, customer or a sound date are refused", parameters=CompleteWith),
@@ -88,6 +88,9 @@ OPERATORS: dict[str, Operator] = dict(
         _op("validate.lock_dates", "The books are open on every date", "date payments"),
         _op("validate.lengths", "Texts and amounts fit Xero's limits", "invoice"),
         _op("validate.totals", "Xero will compute the order's total and tax, to the cent", "tax"),
+        _op(
+            "map.refund", "The credit note and the money back, of an order with a refund", "invoice payments", "refund"
+        ),
         _op("post.sale", "The command: contact, invoice and payments", "contact invoice payments", "command"),
         _op("write_back.columns", "Results go to the columns that the store names"),
     )

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from schemas.types import Command, Contact, Item, Order, OrderItem, Tender
+from schemas.types import Command, Contact, Item, Order, OrderItem, Refund, Tender
 from streams.rules.model import StoreRules
 from streams.rules.reference import Account, OrgReference
 from streams.transform.money import UNITS, ZERO
@@ -120,6 +120,9 @@ class Draft:
     payments: list[Tender] = field(default_factory=list)
     items: list[str] = field(default_factory=list)
     new_items: list[Item] = field(default_factory=list)
+    refund: Refund | None = None
+    only_refund: bool = False  # nothing says that the order was ever paid: the sale is not posted for it
+    refund_command: Command | None = None
     command: Command | None = None
 
     @property

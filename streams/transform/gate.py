@@ -10,6 +10,7 @@ from streams.rules.operators import CompleteWith, DeletedWith, RefundWith
 from streams.transform import command
 from streams.transform.context import Draft
 from streams.transform.errors import Refuse, Suppress, invalid
+from streams.transform.refund import STATUS, of, was_paid
 
 
 def deleted(draft: Draft, parameters: DeletedWith) -> None:
@@ -23,11 +24,12 @@ def deleted(draft: Draft, parameters: DeletedWith) -> None:
 
 
 def refund(draft: Draft, parameters: RefundWith) -> None:
-    """A refund is a credit note in Xero; until k2x makes it, a person does."""
-    order = draft.order
-    if order["event_type"] != "order.refunded" and order["refund"] is None:
+    """An order with a refund goes on, to be posted with it; or, by rule, a person makes the credit note."""
+    refunded = of(draft.order, draft.store.rules.refunds.statuses)
+    stated = draft.order["event_type"] != "order.refunded" or refunded is not None
+    if stated and (refunded is None or parameters.then == "post"):
+        draft.refund = refunded
         return
-    refunded = order["refund"]
     what = (
         f"{refunded['amount'].normalize():f} (refund {refunded['refund_id']})" if refunded else "an amount not stated"
     )
@@ -37,18 +39,31 @@ def refund(draft: Draft, parameters: RefundWith) -> None:
         ErrorClass.HELD,
         "refund_by_hand",
         f"{draft.who}: {what} was refunded",
-        "Make the credit note in Xero, then: k2x dlt redrive --decision skip. Or redrive when k2x makes credit notes.",
+        "Make the credit note in Xero, then `k2x dlt redrive --decision skip`.",
     )
 
 
 def paid(draft: Draft) -> None:
     """Paid orders go on; an older failed result beside the flag is a finding."""
-    why = unpaid_because(draft.order, draft.store.rules.paid.statuses)
-    if why is not None:
+    statuses = draft.store.rules.paid.statuses
+    why = unpaid_because(draft.order, statuses)
+    if why is not None and draft.refund is None:
         raise Suppress("not_paid", f"{draft.who} is not paid: {why}")
+    if why is not None and was_paid(draft.order, statuses):
+        draft.findings.append(f"it was paid before it was refunded, though it is not marked so now: {why}")
+    elif why is not None:
+        _refund_of_unpaid(draft, why)
     result = draft.order["payment_result"]
     if result is not None and result["failed"]:
         draft.findings.append("the payment result says failed, the order says paid: it was paid by hand later")
+
+
+def _refund_of_unpaid(draft: Draft, why: str) -> None:
+    """Nothing here says that it was ever paid. A refund that was sent goes to the sink all the same, which knows
+    whether the order was posted; a status alone does so only where Kentico keeps no mark of having been paid."""
+    if draft.refund is not None and draft.refund["refund_id"] == STATUS and draft.order["dialect"] == "K13":
+        raise Suppress("not_paid", f"{draft.who} is not paid, so there is nothing to give back: {why}")
+    draft.only_refund = True
 
 
 def unpaid_because(order: Order, paid_statuses: tuple[str, ...]) -> str | None:

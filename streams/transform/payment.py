@@ -8,6 +8,7 @@ from decimal import Decimal
 from schemas.types import Tender
 from streams.rules.reference import Account
 from streams.transform import dates, exchange
+from streams.transform.classes import fold
 from streams.transform.context import Draft
 from streams.transform.errors import Refuse, invalid, unmapped
 from streams.transform.money import ZERO, rounded, text
@@ -27,14 +28,14 @@ def payments(draft: Draft) -> None:
         if not amount:
             continue
         account = _gift_card_account(draft)
-        found.append(_tender(draft, found, account, amount, day, clean(card["name"])))
+        found.append(tender(draft, found, account, amount, day, clean(card["name"])))
         left -= amount
     _check_rest(draft, left)
     if left:
         result = draft.order["payment_result"]
         transaction = (result["transaction_id"] or result["authorization_id"] or "") if result else ""
         account = _gateway_account(draft, left)
-        found.append(_tender(draft, found, account, left, day, clean(transaction)))
+        found.append(tender(draft, found, account, left, day, clean(transaction)))
     draft.payments = found
 
 
@@ -51,7 +52,7 @@ def _check_rest(draft: Draft, left: Decimal) -> None:
         )
 
 
-def _tender(draft: Draft, before: list[Tender], account: Account, amount: Decimal, day: date, reference: str) -> Tender:
+def tender(draft: Draft, before: list[Tender], account: Account, amount: Decimal, day: date, reference: str) -> Tender:
     rate, bank = _exchange(draft, account, amount, sum((Decimal(one["amount"]) for one in before), ZERO))
     return {
         "ordinal": len(before) + 1,
@@ -153,6 +154,31 @@ def _payable(draft: Draft, code: str, rule: str) -> Account:
         )
         raise refused
     return account
+
+
+def account_named(draft: Draft, name: str, gift_card: str) -> Account:
+    """The account of a means that a refund names: the order's payment option, a gift card of it (or `gift_card`), or
+    any payment option of the rules."""
+    option, order = draft.order["payment_option"], draft.order["order"]
+    wanted = fold(name)
+    if option is not None and wanted in (
+        fold(option["PaymentOptionName"]),
+        fold(option["PaymentOptionDisplayName"] or ""),
+    ):
+        return _gateway_account(draft, draft.total)
+    if wanted == gift_card or any(fold(card["name"]) == wanted for card in order["OrderOtherPayments"]):
+        return _gift_card_account(draft)
+    rules = draft.store.rules.payments
+    for key, code in rules.items():
+        means, _, currency = key.rpartition(":")
+        if fold(means.rpartition(":")[2]) == wanted and currency == draft.currency:
+            return _payable(draft, code, f'payments."{key}"')
+    raise unmapped(
+        "refund_tender_unknown",
+        f"{draft.who}: the refund goes back by {name!r}, which is neither the order's payment option nor one of "
+        f"{draft.store.key}.payments in {draft.currency} ({', '.join(rules) or 'none'})",
+        f'Add "{name}:{draft.currency}" to {draft.store.key}.payments, or leave the refund\'s tender out.',
+    )
 
 
 def _candidates(draft: Draft) -> str:

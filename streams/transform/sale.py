@@ -7,11 +7,17 @@ from collections import Counter
 from schemas.types import Decision, Sale
 from streams.transform import command, fingerprint
 from streams.transform.context import Draft
+from streams.transform.errors import Suppress
 from streams.transform.money import ZERO, text
 
 
 def post(draft: Draft) -> None:
-    """The command that the sink executes."""
+    """The command that the sink executes; of an order that nothing calls paid, only its refund."""
+    if draft.only_refund:
+        draft.command, draft.refund_command = draft.refund_command, None
+        if draft.command is None:
+            raise Suppress("not_paid", f"{draft.who} is not paid, and there is nothing to give back")
+        return
     if draft.contact is None:
         raise RuntimeError(
             f"{draft.key}: post.sale runs after map.contact: the document's check lets nothing else pass"

@@ -104,22 +104,23 @@ def tracking(draft: Draft) -> None:
 
 def lock_dates(draft: Draft) -> None:
     """Neither the invoice nor a payment falls into a closed period."""
-    lock = draft.store.lock
-    if lock is None:
+    open_on(draft, "the invoice", draft.date.isoformat())
+    for one in draft.payments:
+        open_on(draft, f"payment {one['ordinal']}", one["date"])
+
+
+def open_on(draft: Draft, what: str, day: str) -> None:
+    """Refuses a day in a closed period."""
+    lock, reference = draft.store.lock, draft.store.reference
+    if lock is None or day > lock.isoformat():
         return
-    for what, day in [
-        ("the invoice", draft.date.isoformat()),
-        *((f"payment {one['ordinal']}", one["date"]) for one in draft.payments),
-    ]:
-        if day <= lock.isoformat():
-            reference = draft.store.reference
-            which = "PeriodLockDate" if lock == reference.period_lock else "EndOfYearLockDate"
-            raise Refuse(
-                ErrorClass.LOCKED_PERIOD,
-                "locked_period",
-                f"{draft.who}: {what} is of {day}; the books of {reference.name} are closed until {lock} ({which})",
-                f"Open the period in Xero and redrive, or set {draft.store.key}.locked_period: first_open_day.",
-            )
+    which = "PeriodLockDate" if lock == reference.period_lock else "EndOfYearLockDate"
+    raise Refuse(
+        ErrorClass.LOCKED_PERIOD,
+        "locked_period",
+        f"{draft.who}: {what} is of {day}; the books of {reference.name} are closed until {lock} ({which})",
+        f"Open the period in Xero and redrive, or set {draft.store.key}.locked_period: first_open_day.",
+    )
 
 
 def lengths(draft: Draft) -> None:

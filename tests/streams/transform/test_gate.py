@@ -72,11 +72,17 @@ def test_a_deletion_goes_to_the_sink_or_is_ignored() -> None:
     assert suppression(gone, store(workflow=steps)).code == "deleted"
 
 
-def test_a_refund_waits_for_a_person() -> None:
+@pytest.mark.parametrize(("then", "word"), [("hold", "refund_by_hand"), ("ignore", "refund_ignored")])
+def test_by_rule_a_refund_waits_for_a_person_or_is_ignored(then: str, word: str) -> None:
     refund = {"refund_id": "r1", "refunded_at": AT, "currency": "GBP", "amount": Decimal("5.00"), "reason": None}
-    reason = refusal(order(event_type="order.refunded", refund=refund | {"lines": []}))
-    assert (reason.error_class, reason.code) == (ErrorClass.HELD, "refund_by_hand")
-    assert "5 (refund r1)" in reason.message
+    made = order(event_type="order.refunded", refund=refund | {"lines": []})
+    steps: list[dict[str, Any]] = [
+        {"name": "t", "use": "trigger.order"},
+        {"name": "r", "use": "gate.refund", "with": {"then": then}},
+    ]
+    found = run(made, store(workflow=steps), NOW).made
+    assert not isinstance(found, dict)
+    assert (found.code if isinstance(found, Suppressed) else found.reason.code) == word
 
 
 @pytest.mark.parametrize(
