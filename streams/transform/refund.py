@@ -234,6 +234,7 @@ def _document(draft: Draft, day: date, lines: list[dict[str, Any]]) -> dict[str,
 def _back(draft: Draft, given: Refund, amount: Decimal, day: date) -> list[Tender]:
     """By the means that the refund names, else as it was paid: the gateway's share first, then the gift cards'."""
     reference = clean(given["transaction_id"])
+    cards = {clean(card["name"]) for card in draft.order["order"]["OrderOtherPayments"]}
     found: list[Tender] = []
     if given["tender"]:
         account = payment.account_named(draft, given["tender"], _GIFT_CARD)
@@ -246,7 +247,8 @@ def _back(draft: Draft, given: Refund, amount: Decimal, day: date) -> list[Tende
             if source is None:
                 text_ = f"{draft.who}: account {paid['account_code']}, which took the payment, is gone"
                 raise unmapped("refund_account_unknown", text_, "Restore the account in Xero.")
-            found.append(payment.tender(draft, found, source, part, day, reference or paid["reference"]))
+            own = paid["reference"] if paid["reference"] in cards else reference or paid["reference"]
+            found.append(payment.tender(draft, found, source, part, day, own))
             left -= part
     return found
 

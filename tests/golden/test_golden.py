@@ -37,7 +37,7 @@ DEFAULT = parse((Path(__file__).parents[2] / "rules" / "default.yaml").read_text
 CODEC = Codec(CommittedIds())
 _EXPECTED = frozenset(
     {
-        "invoice", "credit_note", "lines", "each_line", "xero", "payments", "contact", "findings", "items",
+        "invoice", "refund", "lines", "each_line", "xero", "payments", "contact", "findings", "items",
         "decisions", "refused", "suppressed", "cancelled", "same_money",
     }
 )  # fmt: skip
@@ -159,7 +159,7 @@ def compiled(case: Case, books: Books) -> Store:
 
 def judged(case: Case, event: Event, store: Store, judge: Judge) -> None:
     """What became of one event is what was expected."""
-    made, items, findings = became(case, event, store)
+    made, refund, items, findings = became(case, event, store)
     expect = event.expect
     wanted = [str(one) for one in expect.get("findings", [])]
     assert len(findings) == len(wanted), findings
@@ -174,17 +174,20 @@ def judged(case: Case, event: Event, store: Store, judge: Judge) -> None:
         says(f"{made.reason.message}\n{made.reason.hint}", made.reason.code, expect["refused"])
     else:
         assert isinstance(made, dict), made
-        assert made["kind"] == ("CANCEL" if "cancelled" in expect else "REFUND" if "credit_note" in expect else "SALE")
+        assert made["kind"] == ("CANCEL" if "cancelled" in expect else "SALE")
+        assert (refund is not None) is ("refund" in expect)
         if made["kind"] == "SALE":
             judge.sale(made["order_id"], cast(Sale, made["body"]), expect)
-        elif made["kind"] == "REFUND":
-            judge.refund(made["order_id"], cast(RefundNote, made["body"]), expect)
         else:
             assert made["body"] is None
+        if refund is not None:
+            back = laid({"each_line": expect["each_line"]}, expect["refund"])
+            judge.refund(refund["order_id"], cast(RefundNote, refund["body"]), back)
 
 
-def became(case: Case, event: Event, store: Store) -> tuple[Any, list[dict[str, Any]], tuple[str, ...]]:
-    """The command, refusal or suppression, by way of the topics' own encoding; items to create; findings."""
+def became(case: Case, event: Event, store: Store) -> tuple[Any, Any, list[dict[str, Any]], tuple[str, ...]]:
+    """The command, refusal or suppression, by way of the topics' own encoding; the refund's command; items to create;
+    findings."""
     instance, _, site = case.store.partition("/")
     settings = InstanceSettings(name=instance, **case.instance)
     envelope = {
@@ -199,5 +202,6 @@ def became(case: Case, event: Event, store: Store) -> tuple[Any, list[dict[str, 
     made: Made = outcome.made
     if isinstance(made, dict):
         made = cast(Command, CODEC.decode(CODEC.encode("command", made)))
+    refund = CODEC.decode(CODEC.encode("command", outcome.refund)) if outcome.refund is not None else None
     items = [orjson.loads(cast(Item, command["body"])["document"]) for command in outcome.items]
-    return made, items, outcome.findings
+    return made, refund, items, outcome.findings

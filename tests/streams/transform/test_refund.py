@@ -113,7 +113,7 @@ def test_a_full_refund_goes_back_to_the_gift_cards_too_each_its_part() -> None:
 
 
 def test_a_part_goes_back_to_the_gateway_before_the_gift_cards() -> None:
-    assert tenders(note(refunded("70.00", GIFTS))) == [(1, "090", "61.94", "re_9"), (2, "822", "8.06", "re_9")]
+    assert tenders(note(refunded("70.00", GIFTS))) == [(1, "090", "61.94", "re_9"), (2, "822", "8.06", "Gift card 12")]
 
 
 @pytest.mark.parametrize(("tender", "account"), [("Card", "090"), ("gift card 20", "822"), ("giftcard", "822")])
