@@ -15,9 +15,11 @@ from datetime import UTC, datetime
 import structlog
 from prometheus_client import REGISTRY, disable_created_metrics, start_http_server
 
+from connectors.xero.metrics import SinkMetrics
 from k2x import wiring
 from k2x.clients import codec, librdkafka, registry
 from k2x.settings import Settings
+from k2x.watch.lanes import TellingMetrics
 from schemas.delivery import Deliverer
 
 log = structlog.get_logger()
@@ -113,8 +115,10 @@ def _sink(settings: Settings, bootstrap: str, worker: str) -> None:
             raise KeyError(org)
         return access.client(org)
 
-    sink = Sink(wiring.sink(settings, worker), kafka, values, client, lambda org: wiring.limits(settings, org))
-    stop = threading.Event()
+    metrics, stop = _sink_metrics(settings), threading.Event()
+    sink = Sink(
+        wiring.sink(settings, worker), kafka, values, client, lambda org: wiring.limits(settings, org), metrics=metrics
+    )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     _serve_metrics(settings, "sink")
@@ -122,6 +126,8 @@ def _sink(settings: Settings, bootstrap: str, worker: str) -> None:
     REGISTRY.register(LastReconciliation(settings.data_dir))
     REGISTRY.register(AccessCollector(access))
     access.start()
+    if isinstance(metrics, TellingMetrics):
+        threading.Thread(target=metrics.run, args=(stop,), name="tell", daemon=True).start()
     try:
         sink.run(stop)
     finally:
@@ -137,6 +143,11 @@ def _confirm(settings: Settings, bootstrap: str, worker: str) -> None:
     deliverer = Deliverer(kafka)
     _until_stopped(lambda stop: run_confirm(process, kafka, codec(settings), deliverer, stop, _utc_now))
     deliverer.close()
+
+
+def _sink_metrics(settings: Settings) -> SinkMetrics:
+    channels = wiring.channels(settings)
+    return TellingMetrics(channels, settings.watch.notify.every_s) if channels else SinkMetrics()
 
 
 def _writeback(settings: Settings, bootstrap: str, worker: str) -> None:

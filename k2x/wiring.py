@@ -144,7 +144,7 @@ def watch(settings: Settings, env: Mapping[str, str] = os.environ) -> WatchSetti
         every_s=given.every_s,
         stalled_s=given.stalled_s,
         notify_every_s=given.notify.every_s,
-        channels=tuple(_channels(given.notify, env)),
+        channels=channels(settings, env),
     )
 
 
@@ -159,6 +159,11 @@ def _watched(settings: Settings) -> Iterator[Watched]:
         yield Watched(CdcProcessSettings.model_fields["group_id"].default, tuple(sorted(changed)))
     for name in settings.confirmations:
         yield Watched(f"{ConfirmSettings.model_fields['group_id'].default}-{name}", (topics.RESULTS,))
+
+
+def channels(settings: Settings, env: Mapping[str, str] = os.environ) -> tuple[Channel, ...]:
+    """Where people are told directly. SecretMissing names the variable of a webhook or a mailbox."""
+    return tuple(_channels(settings.watch.notify, env))
 
 
 def _channels(notify: Notify, env: Mapping[str, str]) -> Iterator[Channel]:

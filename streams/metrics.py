@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 
 from prometheus_client import (
@@ -24,6 +25,7 @@ _TRANSFORM = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
 _SIZE = (1, 2, 5, 10, 25, 50, 100, 250, 500)
 _END_TO_END = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 _CODES = 200  # different codes at most: they are words of our source, but a label must be bounded by itself
+_SUMS = ("order", "invoice", "payment")
 _MONEY = frozenset({"POSTED", "ADOPTED"})
 
 
@@ -143,6 +145,14 @@ class Metrics:
         if child is None:
             child = self._letter_children[key] = self._letters.labels(*key)
         child.inc()
+
+    def selling(self, org: str, stores: Iterable[str], currencies: Iterable[str]) -> None:
+        """These stores may sell in these currencies: their sums begin at 0, so that the first order counts too."""
+        for store in stores:
+            for currency in currencies:
+                for kind in _SUMS:
+                    for counter in (self._documents, self._value, self._tax):
+                        counter.labels(org, store, kind, currency)
 
     def result(self, result: Result) -> None:
         """Count one record of xero.results.v1. At least once, as everything here: a worker that is killed counts the

@@ -143,6 +143,7 @@ class Stores:
                 first = next(iter(faults.values()))
                 self._put_routes(org, {}, f"{org}: rules version {rules['version']} cannot be used: {first}")
             return
+        self._metrics.selling(org, own, [code for kind, code in rows if kind == "CURRENCY"])
         log.info("organisation_ready", org=org, rules_version=rules["version"], rows=len(rows), stores=own)
         refusing = {store: NoRules(org, store, rules["version"], fault) for store, fault in faults.items()}
         self._put_routes(org, {**flows, **refusing}, "")

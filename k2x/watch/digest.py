@@ -14,7 +14,8 @@ _LONG = 300  # characters of one line
 
 @dataclass(frozen=True)
 class Notice:
-    """One thing that happened. `kind`: the letter's class, `waiting:<why>`, or `stalled`; `then`: what to do."""
+    """One thing that happened. `kind`: the letter's class, `waiting:<why>`, `lane:<state>`, `stalled`; `then`: what
+    to do."""
 
     org: str
     kind: str
@@ -35,7 +36,9 @@ class Message:
     def subject(self) -> str:
         where = self.org or "k2x"
         if self.kind.startswith("waiting:"):
-            return f"{where}: {self.count} orders wait ({self.kind.partition(':')[2]})"
+            return f"{where} waits ({self.kind.partition(':')[2]})"
+        if self.kind.startswith("lane:"):
+            return f"{where}: nothing is posted ({self.kind.partition(':')[2]})"
         if self.kind == "stalled":
             return f"{where}: nothing moves"
         return f"{where}: {self.count} dead letter{'s' if self.count != 1 else ''} ({self.kind})"
@@ -49,7 +52,7 @@ class Message:
             lines.append(f"- and {self.count - len(self.shown)} more")
         for then in dict.fromkeys(notice.then for notice in self.shown if notice.then):
             lines.append(f"What to do: {then[:_LONG]}")
-        if self.kind != "stalled" and not self.kind.startswith("waiting:"):
+        if self.kind != "stalled" and ":" not in self.kind:
             which = f" --org {self.org}" if self.org else ""
             lines.append(f"All of them: k2x dlt ls{which} --class {self.kind}")
         return "\n".join(lines)

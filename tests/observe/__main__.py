@@ -204,11 +204,8 @@ def _direct(ear: Ear) -> list[str]:
     """People without Prometheus were told of letters and of the stop, and not too often."""
     said = list(ear.direct)
     kinds = {(body["org"], body["class"]) for _, body in said}
-    faults = [
-        f"nobody was told directly of {what}"
-        for what, there in (("a dead letter of uk", any(org == "uk" and kind == "mapping" for org, kind in kinds)),)
-        if not there
-    ]
+    wanted = {("uk", "mapping"): "dead letters of uk", ("de", "waiting:xero"): "the pause of de"}
+    faults = [f"nobody was told directly of {what}" for key, what in wanted.items() if key not in kinds]
     last: dict[tuple[str, str], float] = {}
     for at, body in said:
         key = (body["org"], body["class"])

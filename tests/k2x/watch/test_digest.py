@@ -9,10 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from k2x.watch.channels import Mail, NotTold, Webhook
 from k2x.watch.digest import Digest, Message, Notice
+from k2x.watch.lanes import Pauses, TellingMetrics
 
 
 def letters(count: int, org: str = "uk", kind: str = "mapping") -> list[Notice]:
@@ -118,3 +120,52 @@ def test_mail_is_sent_under_tls_with_the_account_given(monkeypatch: pytest.Monke
 def test_a_mail_server_that_is_away_is_one_sentence() -> None:
     with pytest.raises(NotTold, match=r"watch\.notify\.email"):
         Mail("127.0.0.1", 9, "none", None, None, "a@x", ("b@x",)).tell(message())
+
+
+def test_a_lane_that_knocks_once_a_minute_is_one_pause_and_a_later_one_is_another() -> None:
+    pauses = Pauses()
+
+    def told(reason: str, now: float) -> bool:
+        return pauses.paused("uk", reason, 50.0, now) is not None
+
+    assert told("xero", 0)
+    assert not any(told("xero" if now % 60 > 5 else "", now) for now in range(1, 600))
+    assert told("xero", 1000)
+    assert told("day", 1001)
+
+
+def test_a_lane_that_lost_its_ledger_is_told_at_once_and_a_running_one_is_no_news() -> None:
+    pauses = Pauses()
+    assert pauses.state("uk", "running", 0) is None
+    notice = pauses.state("uk", "ledger_lost", 1)
+    assert notice is not None
+    assert "k2x ledger rebuild" in notice.then
+    assert pauses.state("uk", "ledger_lost", 2) is None
+    assert pauses.state("au", "ledger_lost", 2) is not None
+
+
+def test_the_sink_s_metrics_tell_once_and_again_what_was_not_taken() -> None:
+    now, heard, deaf = 0.0, [], [True]
+
+    class Ear:
+        name = "ear"
+
+        def tell(self, message: Message) -> None:
+            if deaf[0]:
+                raise NotTold("deaf")
+            heard.append(message.subject)
+
+    registry = CollectorRegistry()
+    metrics = TellingMetrics([Ear()], 60.0, registry, clock=lambda: now)
+    metrics.state("uk", "failed")
+    metrics.paused("uk", "day", 3600)
+    metrics.tell()
+    assert registry.get_sample_value("k2x_sink_lane_state", {"org": "uk", "state": "failed"}) == 1
+    assert registry.get_sample_value("k2x_sink_not_told_total", {"channel": "ear"}) == 2
+    deaf[0] = False
+    metrics.tell()
+    assert heard == []  # a minute has not passed
+    now = 60.0
+    metrics.tell()
+    metrics.tell()
+    assert heard == ["uk: nothing is posted (failed)", "uk waits (day)"]

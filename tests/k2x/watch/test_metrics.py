@@ -128,6 +128,14 @@ def test_results_count_money_by_store_and_currency_and_the_way_from_kentico_to_p
     assert value("k2x_results_total", refused) == 1
 
 
+def test_a_store_s_first_order_counts_because_its_sums_begin_at_nothing() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.selling("uk", ["emea/GoatUK"], ["GBP", "EUR"])
+    value = metrics.registry.get_sample_value
+    place = {"org": "uk", "store": "emea/GoatUK", "kind": "order"}
+    assert [value("k2x_business_value_total", place | {"currency": c}) for c in ("GBP", "EUR", "USD")] == [0, 0, None]
+
+
 def test_a_label_is_bounded_whatever_the_codes_are() -> None:
     metrics = Metrics(CollectorRegistry())
     for number in range(1000):
