@@ -19,7 +19,9 @@ from connectors.xero.metrics import SinkMetrics
 from k2x import wiring
 from k2x.clients import codec, librdkafka, registry
 from k2x.settings import Settings
+from k2x.tracing import OtlpRecorder
 from k2x.watch.lanes import TellingMetrics
+from schemas import spans
 from schemas.delivery import Deliverer
 
 log = structlog.get_logger()
@@ -42,7 +44,18 @@ def wanted(settings: Settings) -> list[str]:
 def run(name: str, settings: Settings, bootstrap: str, worker: str) -> None:
     """Run the process called `name` to its end. `worker` names this one among several of the same kind."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series, and nothing reads them
-    _RUNNERS[name](settings, bootstrap, worker)
+    if settings.tracing is None:
+        _RUNNERS[name](settings, bootstrap, worker)
+        return
+    # Streams shows a registry of its own: there only the log tells of spans that a collector did not take.
+    recorder = OtlpRecorder(settings.tracing.otlp_endpoint, f"k2x-{name}")
+    recorder.start()
+    spans.use(recorder)
+    try:
+        _RUNNERS[name](settings, bootstrap, worker)
+    finally:
+        spans.use(None)
+        recorder.stop()
 
 
 def _receiver(settings: Settings, bootstrap: str, worker: str) -> None:

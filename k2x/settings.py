@@ -345,6 +345,12 @@ class Watch(_Part):
     notify: Notify = Notify()
 
 
+class Tracing(_Part):
+    """Spans of every order's way, to an OpenTelemetry collector (OTLP over HTTP)."""
+
+    otlp_endpoint: str = Field(description="the collector's base address, such as http://localhost:4318")
+
+
 class Settings(BaseSettings):
     """The whole deployment."""
 
@@ -368,6 +374,7 @@ class Settings(BaseSettings):
     replay: Replay = Replay()
     reconcile: Reconcile = Reconcile()
     watch: Watch = Watch()
+    tracing: Tracing | None = None
     debounce_s: float = Field(2.0, ge=0, description="how long the reader waits for more hints of an order")
 
     @classmethod

@@ -9,6 +9,7 @@ import time
 from datetime import datetime
 from typing import cast
 
+from schemas import spans
 from schemas.delivery import Record
 from schemas.topics import order_key
 from schemas.types import Order
@@ -46,7 +47,14 @@ class Orders(Aggregates):
             raise RuntimeError(f"{route.store} has no flow, and nothing to wait for")
         started = time.perf_counter()
         made = route.flow.order(order, now)
-        self._metrics.transform_seconds.observe(time.perf_counter() - started)
+        took = time.perf_counter() - started
+        self._metrics.transform_seconds.observe(took)
+        if spans.on():
+            ended = time.time()
+            of = {"k2x.store": route.store, "k2x.org": route.org, "k2x.order_id": str(order["order"]["OrderID"])}
+            of["k2x.outcome"] = "suppressed" if isinstance(made, Suppressed) else "command"
+            failed = isinstance(made, Refused)
+            spans.record(spans.Span("transform", ended - took, ended, order["traceparent"], (), of, failed))
         if isinstance(made, Suppressed | Refused):
             return self._records(source, _subject(order, route), made, now)
         self._metrics.event(self.agent, "command", route.org)  # the usual way, so without building a subject

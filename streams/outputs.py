@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol, cast
 
-from schemas import topics
+from schemas import topics, traces
 from schemas.codec import Codec
 from schemas.delivery import Record
 from schemas.letters import Headers, Origin, Reason, letter_headers
@@ -188,7 +188,9 @@ class Outputs:
             "replay_id": header(source, REPLAY_ID),
         }
         value = self._codec.encode("result", cast(Mapping[str, Any], result))
-        return Record(self._results, subject.key.encode(), value)
+        trace = subject.traceparent
+        headers = [(traces.HEADER, trace.encode())] if trace else []
+        return Record(self._results, subject.key.encode(), value, headers)
 
     def refusal(self, source: Source, subject: Subject, reason: Reason, stage: str, now: datetime) -> list[Record]:
         """A dead letter with the record's own bytes, and the REFUSED result that tells of it.

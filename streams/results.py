@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
-from schemas import topics
+from schemas import topics, traces
 from schemas.codec import Codec
 from schemas.delivery import Record
 from schemas.types import Result
@@ -41,4 +41,6 @@ class Results:
             return []
         self._metrics.event(self.agent, "writeback", result["org"])
         key = topics.order_key(writeback["instance"], writeback["order_id"])
-        return [Record(self._topic, key, self._codec.encode("writeback", cast(Mapping[str, Any], writeback)))]
+        trace = result["traceparent"]
+        headers = [(traces.HEADER, trace.encode())] if trace else []
+        return [Record(self._topic, key, self._codec.encode("writeback", cast(Mapping[str, Any], writeback)), headers)]

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hmac
 import re
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from aiohttp import web
 from connectors.kentico import events, metrics, signature
 from connectors.kentico.errors import FieldError, Unsigned
 from connectors.kentico.settings import InstanceSettings, ReceiverSettings
-from schemas import topics
+from schemas import spans, topics, traces
 from schemas.codec import Codec
 from schemas.delivery import Record
 from schemas.errors import NotDelivered, NotEncodable
@@ -158,6 +159,8 @@ class Receiver:
                     path=refused.path,
                 )
                 response = _answer(refused)
+            if spans.on():
+                _leave_span(request, label, route, response.status, time.perf_counter() - started)
             metrics.RECEIVER_REQUESTS.labels(label, route, response.status).inc()
             metrics.RECEIVER_SECONDS.labels(route).observe(time.perf_counter() - started)
             return response
@@ -225,6 +228,7 @@ class Receiver:
                     routed = events.route(event, path, instance, now, traceparent)
                 else:
                     change = events.hint(event, path, instance, now)
+                    change["traceparent"] = traceparent
                     routed = events.Routed("change", change, change["object_type"], change["object_id"])
                 records.append(self._record(routed, instance, path, traceparent))
                 outcomes.append((routed.schema, "downgraded" if routed.downgraded else "accepted"))
@@ -313,8 +317,21 @@ async def run_receiver(
 
 
 def _traceparent(request: web.Request) -> str | None:
+    """The sender's, or where traces are taken, one of the request's own."""
     value = request.headers.get("traceparent", "")
-    return value if _TRACEPARENT.fullmatch(value) else None
+    if _TRACEPARENT.fullmatch(value):
+        return value
+    if not spans.on():
+        return None
+    own: str = request.setdefault("traceparent", traces.make(secrets.token_hex(16), secrets.token_hex(8)))
+    return own
+
+
+def _leave_span(request: web.Request, instance: str, route: str, status: int, seconds: float) -> None:
+    now = time.time()
+    attributes: dict[str, str | int] = {"k2x.instance": instance, "k2x.route": route, "http.status_code": status}
+    parent = _traceparent(request)
+    spans.record(spans.Span("receive", now - seconds, now, parent, attributes=attributes, failed=status >= 500))
 
 
 def _answer(refused: _Refused) -> web.Response:

@@ -52,6 +52,7 @@ from connectors.xero.metrics import SinkMetrics
 from connectors.xero.rebuild import Tools
 from connectors.xero.settings import SinkSettings
 from connectors.xero.volume import WINDOW, Volume, advice
+from schemas import spans
 from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.types import Command, LedgerEntry
@@ -215,7 +216,7 @@ class LaneRunner:
         self._make_whole(store, standing, budget, takeover)
         decode = cast(Callable[[bytes], Command], self._codec.decode)
         core = Lane(self.org, self._settings.core, store, budget, uuid.uuid4().hex, decode, takeover)
-        self._do(core.handle(Restored(offset), self._clock.now()))
+        self._do(core.handle(Restored(offset), self._clock.now()), core)
         self.start_offset = offset
         self._metrics.state(self.org, "running")
         seconds = round(self._clock.mono() - began, 3)
@@ -266,7 +267,7 @@ class LaneRunner:
                     self._queued -= 1
                 event = self._record(event)
             self._wake_at = self._clock.mono() + _LONGEST_SLEEP
-            self._do(core.handle(event, self._clock.now()))
+            self._do(core.handle(event, self._clock.now()), core)
             self._gauges(core, store)
 
     def _next(self) -> Event | Incoming | _Done | _Lost:
@@ -293,14 +294,15 @@ class LaneRunner:
             problem = str(error)
         return Record(record.offset, record.key, value, record.headers, command, problem)
 
-    def _do(self, actions: list[Action]) -> None:
+    def _do(self, actions: list[Action], core: Lane) -> None:
         for action in actions:
             match action:
                 case Transact():
                     self._to_commit.put(action)
                 case Send():
                     self._metrics.sent(self.org, action)
-                    self._calls.submit(self._call, action)
+                    links = _traces(core, action.call_id) if spans.on() else ()
+                    self._calls.submit(self._call, action, links)
                 case Wake(at):
                     self._wake_at = min(at, self._clock.mono() + _LONGEST_SLEEP)
                 case Pause():
@@ -395,7 +397,7 @@ class LaneRunner:
         self._metrics.committed(self.org, work, self._clock.mono() - began)
         self._inbox.put(_Done(work, values, offset))
 
-    def _call(self, send: Send) -> None:
+    def _call(self, send: Send, links: tuple[str, ...] = ()) -> None:
         if self._closing.is_set():
             return
         if send.call.writes:
@@ -409,4 +411,23 @@ class LaneRunner:
         if send.call.writes:
             crash_point("after_answer", send.call.purpose)
         self._metrics.answered(self.org, send.call, answer)
+        if spans.on():
+            self._leave_span(send, answer, links)
         self._inbox.put(Answered(send.call_id, answer))
+
+    def _leave_span(self, send: Send, answer: Answer, links: tuple[str, ...]) -> None:
+        """One call carries many orders: it begins a trace of its own, linked to each of theirs."""
+        ended = self._clock.utc().timestamp()
+        status = str(answer.doubt) if answer.doubt is not None else answer.status
+        of: dict[str, str | int] = {
+            "k2x.org": self.org, "k2x.documents": send.documents, "k2x.answer": str(status),
+        }  # fmt: skip
+        name = f"xero {send.call.purpose}"
+        spans.record(spans.Span(name, ended - answer.elapsed, ended, None, links, of, failed=not answer.ok))
+
+
+def _traces(core: Lane, call_id: int) -> tuple[str, ...]:
+    """The traces of the orders whose documents a call carries."""
+    batch = core.planner.batches.get(call_id)
+    found = (job.command["traceparent"] for document in (batch.documents if batch else ()) for job in document.jobs)
+    return tuple(dict.fromkeys(trace for trace in found if trace))

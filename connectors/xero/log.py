@@ -30,7 +30,7 @@ from connectors.xero.crash import crash_point
 from connectors.xero.errors import LaneLost, LaneRefused, TransactionAborted
 from connectors.xero.ledger import LedgerStore
 from connectors.xero.settings import SinkSettings
-from schemas import topics
+from schemas import topics, traces
 from schemas.codec import Codec
 from schemas.types import LedgerEntry
 
@@ -252,7 +252,10 @@ class LaneLog:
         for key, value in values.items():
             self._send(producer, ledger, key.encode(), value, self._delivered)
         for result in work.results:
-            self._send(producer, topics.RESULTS, result["key"].encode(), self._codec.encode("result", result))
+            trace = result["traceparent"]
+            headers = [(traces.HEADER, trace.encode())] if trace else None
+            value = self._codec.encode("result", result)
+            self._send(producer, topics.RESULTS, result["key"].encode(), value, headers=headers)
         for letter in work.letters:
             self._send(producer, dead, letter.key, letter.value, headers=letter.headers)
         for row in work.reference:

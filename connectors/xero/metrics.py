@@ -14,8 +14,9 @@ from connectors.xero.budget import Limits, Snapshot
 from connectors.xero.calls import Answer, Call
 from connectors.xero.core.events import Send, Transact
 from connectors.xero.volume import Volume
+from schemas import spans
 from schemas.traces import exemplar
-from schemas.types import LedgerEntry
+from schemas.types import LedgerEntry, Result
 
 # ledger_lost: it waits for `k2x ledger rebuild`; orders wait in their topic, nothing is posted.
 LANE_STATES = ("taking_over", "ledger_lost", "rebuilding", "running", "paused", "failed", "refused", "closed")
@@ -170,6 +171,8 @@ class SinkMetrics:
         self._intend(org, work.entries)
         for result in work.results:
             self.documents.labels(org, result["kind"], result["outcome"]).inc()
+            if spans.on() and result["kind"] == "order":
+                _leave_span(result)
             if result["kind"] == "order" and result["outcome"] == "POSTED" and result["received_at"] is not None:
                 latency = max(0.0, (result["at"] - result["received_at"]).total_seconds())
                 self.latency.labels(org).observe(latency, exemplar(result["traceparent"]))
@@ -211,3 +214,15 @@ class SinkMetrics:
                 known[key] = entry["intention"]["intended_at"]
             else:
                 known.pop(key, None)
+
+
+def _leave_span(result: Result) -> None:
+    """An order's whole time with k2x, until this outcome."""
+    begun = result["received_at"] or result["at"]
+    of = {
+        "k2x.org": result["org"] or "", "k2x.store": result["store"] or "", "k2x.order_id": result["order_id"] or "",
+        "k2x.outcome": result["outcome"], "k2x.code": result["error_code"] or "",
+    }  # fmt: skip
+    failed = result["outcome"] in ("REFUSED", "HELD")
+    ends = (begun.timestamp(), result["at"].timestamp())
+    spans.record(spans.Span("order", *ends, result["traceparent"], (), of, failed))

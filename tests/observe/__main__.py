@@ -38,6 +38,7 @@ _ORDERS, _RATE = 400, 3.0  # more than the check takes: it ends the shop, not th
 _PATIENCE_S = 150.0  # a bound, not a measure: on a machine of its own all is there within 60 s
 _TOLD_EVERY_S = 5.0
 _HOOK = "OBSERVE_DIRECT_URL"
+_LATENCY = "k2x_end_to_end_seconds_bucket"
 # What is planted, and the alert that must come of it: (alert, whom it concerns).
 EXPECTED = {
     ("K2xDeadLetterShare", "uk"): "orders that must fail",
@@ -58,12 +59,16 @@ class ObservedWorld(World):
     def __init__(self, directory: Path, ear: Ear) -> None:
         # `confirm` has nobody to tell, but shows its metrics: every one that a page uses has to be known.
         super().__init__(directory, (*PROCESSES, "confirm"), observe=True)
+        self.ear = ear
         self.ready_s = 180.0
         self.observatory = Observatory(directory / "observe", scrape_s=1, notify=f"{ear.url}/alerts", rules=faster)
 
     def configuration(self, bootstrap: str) -> dict[str, Any]:
         notify = {"webhook_url_env": _HOOK, "every_s": _TOLD_EVERY_S}
-        return super().configuration(bootstrap) | {"watch": {"every_s": 1.0, "notify": notify}}
+        return super().configuration(bootstrap) | {
+            "watch": {"every_s": 1.0, "notify": notify},
+            "tracing": {"otlp_endpoint": self.ear.url},
+        }
 
 
 async def check(directory: Path, pictures: Path | None) -> list[str]:
@@ -95,6 +100,7 @@ async def check(directory: Path, pictures: Path | None) -> list[str]:
             await asyncio.to_thread(draw, prom, pictures)
         faults += await _alerts(ear, EXPECTED, say)
         faults += _direct(ear)
+        faults += _traces(ear, await asyncio.to_thread(prom.exemplars, _LATENCY, time.time() - 300, time.time()))
         await world.supervisor.retire("watch")
         faults += await _alerts(ear, LAST, say)
         faults += _rules(prom)
@@ -213,6 +219,18 @@ def _direct(ear: Ear) -> list[str]:
             faults.append(f"{key} was told twice within {at - last[key]:.1f} s")
         last[key] = at
     return faults
+
+
+def _traces(ear: Ear, exemplars: list[dict[str, Any]]) -> list[str]:
+    """One trace leads from the webhook to PAID and to the call that carried it, and a slow order's bucket names it."""
+    names: dict[str, set[str]] = {}
+    for span in list(ear.spans):
+        for trace in (span["traceId"], *(link["traceId"] for link in span["links"])):
+            names.setdefault(trace, set()).add(span["name"])
+    whole = {trace for trace, found in names.items() if {"receive", "transform", "order", "xero invoices"} <= found}
+    named = {one["labels"].get("trace_id") for series in exemplars for one in series["exemplars"]}
+    faults = [] if whole else [f"no trace from the webhook to Xero's call: {sorted(set().union(*names.values()))}"]
+    return faults + ([] if named & set(names) else ["no exemplar of the latency names a trace"])
 
 
 def _rules(prom: Prom) -> list[str]:

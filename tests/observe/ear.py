@@ -1,4 +1,5 @@
-"""A webhook that remembers what it was told: Alertmanager's alerts at /alerts, the watcher's messages at /direct."""
+"""A webhook that remembers what it was told: Alertmanager's alerts at /alerts, direct messages at /direct,
+spans at /v1/traces as an OpenTelemetry collector would."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ class Ear:
     def __init__(self) -> None:
         self.alerts: list[dict[str, Any]] = []
         self.direct: list[tuple[float, dict[str, Any]]] = []
+        self.spans: list[dict[str, Any]] = []
         ear = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -22,6 +24,9 @@ class Ear:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if self.path == "/alerts":
                     ear.alerts += [alert for alert in body["alerts"] if alert["status"] == "firing"]
+                elif self.path == "/v1/traces":
+                    scopes = [scope for resource in body["resourceSpans"] for scope in resource["scopeSpans"]]
+                    ear.spans += [span for scope in scopes for span in scope["spans"]]
                 else:
                     ear.direct.append((time.monotonic(), body))
                 self.send_response(200)
