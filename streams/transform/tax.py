@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from heapq import heapify, heappop, heapreplace
 
 from streams.transform import tax_type, xero_math
 from streams.transform.classes import fold, names_of
@@ -188,14 +189,17 @@ def _spread(draft: Draft, group: Group) -> None:
     units = int((group.charged - sum(parts, ZERO)) / draft.unit)
     if units:
         step = draft.unit if units > 0 else -draft.unit
-        able = [i for i, line in enumerate(group.lines) if line.rate and line.net]
         exact = [_exact(draft, line, line.rate or ZERO) for line in group.lines]
+        able = [((parts[i] - exact[i]) * step, i) for i, line in enumerate(group.lines) if line.rate and line.net]
+        heapify(able)  # the largest remainder first, the earlier line on a tie
         for _ in range(abs(units)):
-            able = [i for i in able if ZERO <= abs(parts[i] + step) <= abs(group.lines[i].net)]
+            while able and abs(parts[able[0][1]] + step) > abs(group.lines[able[0][1]].net):
+                heappop(able)  # no line has more tax than net
             if not able:
                 raise _disagreement(draft, group, sum(exact, ZERO))
-            first = max(able, key=lambda i: ((exact[i] - parts[i]) * step, -i))
-            parts[first] += step
+            i = able[0][1]
+            parts[i] += step
+            heapreplace(able, ((parts[i] - exact[i]) * step, i))
     for line, part, xero in zip(group.lines, parts, own, strict=True):
         line.tax = part
         line.tax_amount = part if part != xero else None
