@@ -88,7 +88,7 @@ def tenders(given: Sequence[Tender], expect: Expected) -> None:
     wanted = expect.get("payments", [])
     assert len(given) == len(wanted), given
     for one, other in zip(given, wanted, strict=True):
-        same(tender(one), other, "payment")
+        same(tender(one), row(other), "payment")
 
 
 def sums(made: Body, expect: Expected) -> None:
