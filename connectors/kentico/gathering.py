@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -13,9 +13,11 @@ import structlog
 from connectors.kentico import metrics
 from connectors.kentico.bringing import Bringer, Outcome, What
 from connectors.kentico.cursors import State
+from connectors.kentico.errors import BadValue
 from connectors.kentico.events import ORDER
 from connectors.kentico.rest import Row
-from connectors.kentico.settings import PollerSettings
+from connectors.kentico.settings import InstanceSettings, PollerSettings
+from connectors.kentico.times import moment
 from connectors.kentico.watched import ADDRESSES, CUSTOMERS, ITEMS, Watched
 
 log = structlog.get_logger()
@@ -23,6 +25,8 @@ log = structlog.get_logger()
 Wanted = dict[int, list[tuple[Watched, int, object]]]
 """Objects by id, each with the rows that showed its change: table, identity, stamp."""
 
+# Kentico makes a row and stamps it in one save.
+_AT_ONCE = timedelta(seconds=2)
 _DONE = frozenset({What.DELIVERED, What.UNCHANGED})
 _PARTS = (("items", ITEMS), ("addresses", ADDRESSES))
 
@@ -32,7 +36,7 @@ class Gatherer:
 
     def __init__(
         self,
-        instance: str,
+        instance: InstanceSettings,
         settings: PollerSettings,
         bringer: Bringer,
         state: State,
@@ -40,7 +44,7 @@ class Gatherer:
         orders: Watched,
     ) -> None:
         self.forgotten = False
-        self._instance = instance
+        self._instance, self._zone = instance.name, instance.zone
         self._settings = settings
         self._bringer = bringer
         self._state = state
@@ -98,12 +102,21 @@ class Gatherer:
                 self._state.fresh.setdefault(site or "", []).append(order_id)
 
     def _note(self, data: Mapping[str, Any], *, whole: bool) -> None:
-        """Every row of an aggregate is done as it was read; its customer only where the order itself went out."""
+        """Every row of an aggregate is done as it was read; its customer only where the order itself went out and he is
+        as he was made: of a later change the sink is to hear, which leaves an order with the same money alone."""
         self._done(self._orders, [data["order"]])
         for member, table in _PARTS:
             self._done(table, data.get(member) or ())
-        if whole and data.get("customer"):
+        if whole and data.get("customer") and self._is_new(data["customer"]):
             self._done(CUSTOMERS, [data["customer"]])
+
+    def _is_new(self, customer: Row) -> bool:
+        now = self._clock()
+        try:
+            made, changed = (moment(customer.get(c), self._zone, now) for c in ("CustomerCreated", CUSTOMERS.stamp))
+        except BadValue:
+            return False
+        return abs(changed - made) < _AT_ONCE
 
     def _done(self, table: Watched, rows: Iterable[Row]) -> None:
         mark = self._state.tables.get(table.object_type)

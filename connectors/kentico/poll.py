@@ -63,7 +63,7 @@ class Poll:
         self._clock = clock
         self._state = state
         self._watched, self._orders = watched(instance.dialect), orders_of(instance.dialect)
-        self._gatherer = Gatherer(instance.name, settings, bringer, state, clock, self._orders)
+        self._gatherer = Gatherer(instance, settings, bringer, state, clock, self._orders)
         overlap = timedelta(seconds=polling.overlap_s)
         self._scanner = Scanner(
             instance, overlap, rest, bringer, self._gatherer, cursors, deliver, clock, state, self._save

@@ -205,6 +205,8 @@ def in_conditions(column: str, values: Iterable[int | str], longest: int = _LONG
     part: list[str] = []
     length = 0
     for value in values:
+        if not isinstance(value, int | str):  # a row whose id is null, say: whoever reads finds out which it is
+            raise TypeError(f"{column} is compared with {type(value).__name__}")
         literal = str(int(value)) if isinstance(value, int) else "N'" + value.replace("'", "''") + "'"
         encoded = len(quote(literal, safe=SAFE)) + 1
         if part and length + encoded > longest:

@@ -63,7 +63,7 @@ def k13_names(data: Data) -> dict[str, Any]:
     renamed |= _one(data, "paymentMethod", "paymentOption", _PAYMENT)
     renamed |= _one(data, "shippingMethod", "shippingOption", _SHIPPING)
     if isinstance(data.get("items"), list):
-        renamed["items"] = [_item(row) for row in data["items"]]
+        renamed["items"] = _items(data["items"])
     if isinstance(data.get("addresses"), list):
         renamed["addresses"] = [_address(row) for row in data["addresses"]]
     return renamed
@@ -82,25 +82,26 @@ def _renamed(row: Data, names: Mapping[str, str]) -> dict[str, Any]:
     return {names.get(name, name): value for name, value in row.items()}
 
 
-def _item(row: Any) -> Any:
-    if not isinstance(row, dict):
-        return row
-    item = _renamed(row, _ITEM)
-    # A fraction here (0.08), percent in K13. Zero is what a migration writes for "not known", so it says nothing.
-    fraction = item.pop("OrderItemTaxRate", None)
-    if fraction is not None and "TaxRate" not in item:
-        item["TaxRate"] = _percent(fraction)
-    return item
+def _items(rows: list[Any]) -> list[Any]:
+    """Rates are fractions here (0.08), percent in K13. A migration writes zero for "not known", into every item: where
+    another item of the order has a rate, zero means zero."""
+    items = [_renamed(row, _ITEM) if isinstance(row, dict) else row for row in rows]
+    rated = [item for item in items if isinstance(item, dict) and "TaxRate" not in item]
+    percents = [_percent(item.pop("OrderItemTaxRate", None)) for item in rated]
+    known = any(percents)
+    for item, percent in zip(rated, percents, strict=True):
+        if percent is not None:
+            item["TaxRate"] = percent if known or percent != 0 else None
+    return items
 
 
 def _percent(fraction: Any) -> Any:
     if not isinstance(fraction, str | int | Decimal) or isinstance(fraction, bool):
         return fraction
     try:
-        rate = Decimal(fraction) * 100
+        return Decimal(fraction) * 100
     except InvalidOperation:
         return fraction
-    return rate if rate else None
 
 
 def _address(row: Any) -> Any:

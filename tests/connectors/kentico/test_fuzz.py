@@ -61,7 +61,7 @@ _scalar = st.one_of(
     st.booleans(),
     st.integers(-(2**70), 2**70),
     st.floats(),
-    st.decimals(allow_nan=True),
+    st.decimals(allow_nan=False, allow_infinity=False),
     _odd_text,
 )
 _json = st.recursive(
@@ -153,8 +153,8 @@ def _same_money(data: Any, order: dict[str, Any]) -> None:
             assert type(given_) in (str, int), "a float that was accepted would have lost cents"
             assert order["order"][column] == Decimal(given_)
     assert str(row["OrderID"]) == str(order["order"]["OrderID"])
-    assert len(data["items"] or ()) == len(order["items"])
-    for item, given_item in zip(order["items"], data["items"] or (), strict=True):
+    sent_items = data.get("items") or ()
+    for item, given_item in zip(order["items"], sent_items, strict=True):
         assert item["OrderItemTotalPrice"] == Decimal(given_item["OrderItemTotalPrice"])
         assert item["OrderItemUnitCount"] == Decimal(given_item["OrderItemUnitCount"])
     assert datetime(1, 1, 1, tzinfo=UTC) < order["order"]["OrderDate"] < datetime(9999, 12, 31, tzinfo=UTC)

@@ -209,6 +209,24 @@ async def test_customers_come_with_their_orders_or_alone_and_stock_is_no_change(
     assert len(look.broker.everything(products)) == 1, "that is remembered over a restart"
 
 
+async def test_a_customers_change_is_told_though_an_order_of_his_is_read_again_just_then(
+    look: Look, shop: Shop
+) -> None:
+    """The order has the same money, so the sink leaves it alone: the contact is changed by the customer's own record."""
+    await look()
+    (order_id,) = place(shop, 1, "guest")
+    await look()
+    who = shop.database.get(ORDER, order_id)["OrderCustomerID"]
+    look.clock.at += timedelta(minutes=1)
+    shop.put(CUSTOMER, who, {"CustomerPhone": "+44 20 7946 0123"})
+    shop.put(ORDER, order_id, {"OrderXeroStatus": "PAID"})
+    await look()
+    (changed,) = look.broker.everything(topics.CUSTOMERS)
+    assert changed["customer"]["CustomerPhone"] == "+44 20 7946 0123"
+    await look()
+    assert len(look.broker.everything(topics.CUSTOMERS)) == 1
+
+
 async def test_a_restart_goes_on_where_it_stopped_and_repeats_nothing(look: Look, shop: Shop) -> None:
     await look()
     before = place(shop, 5)

@@ -110,6 +110,13 @@ def test_long_conditions_are_parted_and_text_is_quoted() -> None:
     assert in_conditions("OrderID", []) == []
 
 
+@pytest.mark.parametrize("odd", [None, 1.5, [1]])
+def test_an_id_that_is_none_is_no_condition(odd: Any) -> None:
+    """The reader then halves the batch until the row that has it stands alone; the others go on."""
+    with pytest.raises(TypeError, match="OrderID"):
+        in_conditions("OrderID", [1, odd])
+
+
 async def test_pages_are_read_to_the_end() -> None:
     page = [f'{{"OrderID":{i}}}' for i in range(10)]
     rest = client(answers(rows(*page, total="25"), rows(*page, total="25"), rows(*page[:5], total="25")), page=10)

@@ -92,6 +92,13 @@ def test_rate_of_a_migrated_order_says_nothing() -> None:
     assert events.route(migrated, "", SHOP, NOW, None).value["items"][0]["TaxRate"] is None
 
 
+def test_zero_is_a_rate_beside_another_one() -> None:
+    mixed = event()
+    mixed["data"]["items"].append(mixed["data"]["items"][0] | {"OrderItemID": 2, "OrderItemTaxRate": "0"})
+    rates = [item["TaxRate"] for item in events.route(mixed, "", SHOP, NOW, None).value["items"]]
+    assert rates == [Decimal(8), Decimal(0)]
+
+
 @pytest.mark.parametrize(
     ("member", "value", "path"),
     [
