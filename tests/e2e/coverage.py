@@ -54,7 +54,7 @@ SOURCES = ("webhook", "hint", "poll", "cdc", "outbox", "storeapi", "xwebhook", "
 XPERIENCE = frozenset({"xwebhook", "xpoll"})
 _WRITE_BACK = {"number": "OrderXeroInvoiceNumber", "status": "OrderXeroStatus"}
 _SECRET = "the secret of every shop here"
-_PATIENCE_S = float(os.environ.get("COVERAGE_PATIENCE_S", "120"))  # the machine may be busy
+_PATIENCE_S = float(os.environ.get("COVERAGE_PATIENCE_S", "180"))  # the machine may be busy
 
 
 def utc_now() -> datetime:

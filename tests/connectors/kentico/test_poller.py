@@ -209,10 +209,8 @@ async def test_customers_come_with_their_orders_or_alone_and_stock_is_no_change(
     assert len(look.broker.everything(products)) == 1, "that is remembered over a restart"
 
 
-async def test_a_customers_change_is_told_though_an_order_of_his_is_read_again_just_then(
-    look: Look, shop: Shop
-) -> None:
-    """The order has the same money, so the sink leaves it alone: the contact is changed by the customer's own record."""
+async def test_a_customers_change_is_told_though_an_order_of_his_is_read_again_then(look: Look, shop: Shop) -> None:
+    """The order has the same money, so the sink leaves it alone: his own record changes the contact."""
     await look()
     (order_id,) = place(shop, 1, "guest")
     await look()
