@@ -31,7 +31,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     elif choice:
         yield choice
     else:
-        with EmbeddedKafka(tmp_path_factory.mktemp("kafka")) as broker:
+        with EmbeddedKafka(tmp_path_factory.mktemp("kafka"), ready_timeout=180.0) as broker:
             yield broker.bootstrap
 
 

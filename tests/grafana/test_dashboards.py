@@ -41,7 +41,7 @@ def needs(program: str) -> pytest.MarkDecorator:
 
 
 def run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=GRAFANA)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=GRAFANA)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

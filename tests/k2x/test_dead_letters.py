@@ -139,7 +139,7 @@ def named(command: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     directory = tmp_path_factory.mktemp("office")
-    with EmbeddedKafka(directory / "kafka") as broker:
+    with EmbeddedKafka(directory / "kafka", ready_timeout=180.0) as broker:
         config = directory / "k2x.yaml"
         config.write_text(CONFIG.format(bootstrap=broker.bootstrap), "utf-8")
         kafka_topics.apply({"bootstrap.servers": broker.bootstrap}, ["uk", "au"], 2, 1)

@@ -46,7 +46,7 @@ AGREED = (
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """After a day of trade: every kind of order, payments, edits, deletions, and orders that had to fail."""
     home = tmp_path_factory.mktemp("town")
-    with EmbeddedKafka(home / "kafka") as broker:
+    with EmbeddedKafka(home / "kafka", ready_timeout=180.0) as broker:
         made = Town(broker.bootstrap, home)
         try:
             made.open()
