@@ -253,6 +253,12 @@ class Instance(_Part):
 
     @model_validator(mode="after")
     def _pollable(self) -> Instance:
+        if self.dialect == "xbyk" and self.store_api is not None:
+            raise ValueError("store_api is a package for Kentico 13: leave it out with dialect xbyk")
+        if self.dialect == "xbyk" and self.rest is not None and self.site is None:
+            raise ValueError("Xperience by Kentico has no sites: say with `site` which store its orders are of")
+        if self.store_api is not None and self.rest is None and self.site is None:
+            raise ValueError("StoreApi does not name the site: say with `site` which store its orders are of")
         if self.poll is not None and self.rest is None:
             raise ValueError("poll needs rest: polling reads Kentico's REST service")
         if self.cdc is not None and self.cdc.topic_prefix is not None and not (self.rest or self.store_api):

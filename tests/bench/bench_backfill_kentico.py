@@ -17,6 +17,7 @@ from k2x import kafka_topics
 from k2x.audit.log import read_to_end
 from k2x.config import load
 from k2x.demo.deployment import deployment, secrets
+from k2x.replay.broker import asked
 from schemas.topics import ORDERS
 from tests.bench.rig import Process, await_http, broker, free_port, python
 
@@ -97,7 +98,8 @@ def _end(bootstrap: str) -> int:
 
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench-end"})
     try:
-        return sum(consumer.get_watermark_offsets(TopicPartition(ORDERS, p), 10)[1] for p in range(4))
+        places = [TopicPartition(ORDERS, number) for number in range(4)]
+        return sum(asked(lambda at=at: consumer.get_watermark_offsets(at, 10))[1] for at in places)
     finally:
         consumer.close()
 

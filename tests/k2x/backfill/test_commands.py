@@ -87,7 +87,7 @@ class Shop:
 async def shop(kafka: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shop]:
     server = Sandbox(tmp_path / "shop")
     await server.start()
-    past = Past("emea", 1060, datetime(2024, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
+    past = Past("emea", 560, datetime(2024, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC))
     await make(past, server.shops["emea"])
     name = topic_prefix[-8:]  # nobody else has used it; the rules want it short
     made = Shop(tmp_path, f"i-{name}", f"o-{name}", kafka)
@@ -129,7 +129,7 @@ async def test_plan_fence_interruption_and_the_rest(shop: Shop) -> None:
     shop.fence("")
     code, out, err = await shop("plan", *days)
     assert code == 0, err
-    assert f"{shop.instance}: 1,060 orders since 2024-01-01" in out
+    assert f"{shop.instance}: 560 orders since 2024-01-01" in out
     assert "before the cut-over on 2025-01-01 stay out" in out
     assert "no cut-over, every paid one is posted" in out
     assert "requests (0.0" in out
@@ -154,18 +154,18 @@ async def test_plan_fence_interruption_and_the_rest(shop: Shop) -> None:
     printed, said = await reading
     stopped = json.loads(printed)
     assert (process.returncode, stopped["finished_at"]) == (1, None), said
-    assert sum(shop.brought().values()) == stopped["delivered"] < 1060
+    assert sum(shop.brought().values()) == stopped["delivered"] < 560
     assert b"the same command goes on" in said
 
     shop.batches = 10**6
     code, out, err = await shop("ls")
-    assert f"{shop.instance} since 2024-01-01: {stopped['delivered']} of 1,060 orders, not finished" in out
+    assert f"{shop.instance} since 2024-01-01: {stopped['delivered']} of 560 orders, not finished" in out
     process = await shop.start("run", *days, "--outstanding", "0", "--rate", "0", "--json")
     printed, said = await process.communicate()
     done = json.loads(printed)
     assert process.returncode == 0, said
-    assert (done["delivered"], done["refused"], done["finished_at"] is not None) == (1060, 0, True)
-    assert sorted(shop.brought().elements()) == list(range(1001, 2061))
+    assert (done["delivered"], done["refused"], done["finished_at"] is not None) == (560, 0, True)
+    assert sorted(shop.brought().elements()) == list(range(1001, 1561))
 
 
 async def test_what_does_not_fit_is_said_in_one_sentence(shop: Shop) -> None:
