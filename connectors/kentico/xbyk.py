@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from xml.sax.saxutils import escape
 
 Data = Mapping[str, Any]
 
@@ -62,6 +63,8 @@ def k13_names(data: Data) -> dict[str, Any]:
     renamed |= _one(data, "status", "status", _STATUS)
     renamed |= _one(data, "paymentMethod", "paymentOption", _PAYMENT)
     renamed |= _one(data, "shippingMethod", "shippingOption", _SHIPPING)
+    if isinstance(renamed.get("order"), dict) and data.get("promotions"):
+        renamed["order"].setdefault("OrderDiscounts", _discounts(data["promotions"]))
     if isinstance(data.get("items"), list):
         renamed["items"] = _items(data["items"])
     if isinstance(data.get("addresses"), list):
@@ -80,6 +83,26 @@ def _one(data: Data, member: str, called: str, names: Mapping[str, str]) -> dict
 
 def _renamed(row: Data, names: Mapping[str, str]) -> dict[str, Any]:
     return {names.get(name, name): value for name, value in row.items()}
+
+
+def _discounts(promotions: Any) -> Any:
+    """Promotions of the order as the column that Kentico 13 has for them; an item's are in its TotalPrice already. What
+    is no list of rows is left for the aggregate to refuse."""
+    if not isinstance(promotions, list) or not all(isinstance(row, dict) for row in promotions):
+        return promotions
+    items = [
+        f"<Item><Name>{escape(str(row.get('OrderPromotionPromotionDisplayName') or ''))}</Name>"
+        f"<Value>{_plain(row.get('OrderPromotionDiscountAmount'))}</Value></Item>"
+        for row in promotions
+        if row.get("OrderPromotionOrderItemID") is None
+    ]
+    return f"<Summary>{''.join(items)}</Summary>"
+
+
+def _plain(amount: Any) -> str:
+    if isinstance(amount, Decimal) and amount.is_finite() and abs(amount.adjusted()) < 40:
+        return f"{amount:f}"
+    return escape(str(amount)) if isinstance(amount, str | int) and not isinstance(amount, bool) else "no amount"
 
 
 def _items(rows: list[Any]) -> list[Any]:

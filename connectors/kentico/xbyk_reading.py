@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from connectors.kentico.batch import Found, Missing, Read, Torn, grouped, lines_missing, together
@@ -23,6 +23,8 @@ _OPTIONAL = {"countries": ("cms.country", "CountryID"), "states": ("cms.state", 
 class XbykLookups(Lookups):
     """Xperience has no table of SKUs, taxes, currencies or sites that an order points to."""
 
+    promotions = False  # whether this version of Xperience has them
+
     async def _load(self) -> None:
         before = self._rest.calls
         try:
@@ -33,6 +35,9 @@ class XbykLookups(Lookups):
                 rows = await self._optional(object_type, column)
                 found[name] = {} if rows is None else by_identity(rows, column)
             self._tables = Tables(**found)
+            # A type that is not registered is answered 500. Should it be another trouble, orders with promotions do
+            # not add up, and are refused until the tables are read again.
+            self.promotions = await self._rest.probe(["commerce.orderpromotion"])
             self._loaded_at = self._monotonic()
         finally:
             self.calls += self._rest.calls - before
@@ -58,32 +63,51 @@ class XbykReading(Reading):
         if not orders:
             return results
         buyers = sorted({row["OrderCustomerID"] for row in orders.values() if row.get("OrderCustomerID")})
-        items, addresses, customers = await together(
+        tables = await self._lookups.tables(map(k13_order, orders.values()), ())
+        items, addresses, customers, promotions = await together(
             rest.rows_in("commerce.orderitem", "OrderItemOrderID", orders, orderby="OrderItemID"),
             rest.rows_in("commerce.orderaddress", "OrderAddressOrderID", orders, orderby="OrderAddressID"),
             rest.rows_in("commerce.customer", "CustomerID", buyers, orderby="CustomerID"),
+            self._promotions(orders),
         )
         columns = ("OrderID", "OrderModifiedWhen")
         again = await rest.rows_in("commerce.order", "OrderID", orders, columns=columns, orderby="OrderID")
         modified = {row["OrderID"]: row.get("OrderModifiedWhen") for row in again}
-        tables = await self._lookups.tables(map(k13_order, orders.values()), ())
         by_id = {row["CustomerID"]: row for row in customers}
         of_items, of_addresses = grouped(items, "OrderItemOrderID"), grouped(addresses, "OrderAddressOrderID")
+        of_promotions = grouped(promotions, "OrderPromotionOrderID")
         for order_id, order in orders.items():
             own = of_items.get(order_id, [])
             customer = by_id.get(order.get("OrderCustomerID"))
-            data = self._joined(order, own, of_addresses.get(order_id, []), customer, tables)
+            parts = (own, of_addresses.get(order_id, []), of_promotions.get(order_id, []))
+            data = self._joined(order, *parts, customer, tables)
             whole = modified.get(order_id) == order.get("OrderModifiedWhen") and not lines_missing(
                 order, own, "OrderGrandTotal"
             )
             results[order_id] = Found(data) if whole else Torn(data)
         return results
 
-    def _joined(self, order: Row, items: list[Row], addresses: list[Row], customer: Row | None, tables: Tables) -> Row:
+    async def _promotions(self, orders: Iterable[int]) -> list[Row]:
+        if not (isinstance(self._lookups, XbykLookups) and self._lookups.promotions):
+            return []
+        return await self._rest.rows_in(
+            "commerce.orderpromotion", "OrderPromotionOrderID", orders, orderby="OrderPromotionID"
+        )
+
+    def _joined(
+        self,
+        order: Row,
+        items: list[Row],
+        addresses: list[Row],
+        promotions: list[Row],
+        customer: Row | None,
+        tables: Tables,
+    ) -> Row:
         data: Row = {
             "order": order,
             "items": items,
             "addresses": [address | _place(address, tables) for address in addresses],
+            "promotions": promotions,
             "customer": customer,
             "status": tables.statuses.get(order.get("OrderOrderStatusID") or 0),
             "paymentMethod": tables.payment_options.get(order.get("OrderPaymentMethodID") or 0),

@@ -308,6 +308,7 @@ class Coverage:
             "items": await rows("orderitem", f"OrderItemOrderID = {order_id}"),
             "addresses": [address | {"CountryTwoLetterCode": "GB"} for address in addresses],
             "customer": (await rows("customer", f"CustomerID = {order['OrderCustomerID']}"))[0],
+            "promotions": await rows("orderpromotion", f"OrderPromotionOrderID = {order_id}"),
             "status": status[0],
             "paymentMethod": payment[0],
             **({"shippingMethod": shipping[0]} if shipping else {}),
@@ -318,7 +319,7 @@ class Coverage:
     async def trade(self) -> None:
         """Every source's orders: never paid, paid, and those that something happens to later."""
         for source in self.sources.values():
-            paid = "plain" if source.name in XPERIENCE else "mixed_rates"
+            paid = "mixed_rates"
             kinds = {"created": "never_paid", "paid": paid, "edited": paid, "status": "never_paid", "deleted": paid}
             for what, kind in kinds.items():
                 order_id = source.shop.place(kind, SITE, f"{source.name}-{what}", None)

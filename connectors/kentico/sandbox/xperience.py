@@ -11,6 +11,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
+from xml.etree.ElementTree import fromstring
 
 from aiohttp import web
 
@@ -37,6 +38,13 @@ _ITEM = made(
     "OrderItemID:i OrderItemGUID:g OrderItemOrderID:i OrderItemSKU OrderItemName OrderItemQuantity:m"
     " OrderItemUnitPrice:m OrderItemTotalPrice:m OrderItemTotalTax:m OrderItemTaxRate:m",
 )
+_PROMOTION = made(
+    "commerce.orderpromotion",
+    "Commerce_OrderPromotion",
+    "",
+    "OrderPromotionID:i OrderPromotionPromotionID:i OrderPromotionOrderID:i OrderPromotionOrderItemID:i"
+    " OrderPromotionPromotionDisplayName OrderPromotionDiscountAmount:m OrderPromotionPromotionType",
+)
 _TABLES = {
     table.name: table
     for table in (
@@ -57,6 +65,7 @@ _TABLES = {
             "CustomerID:i CustomerGUID:g CustomerMemberID:i CustomerCreatedWhen:d CustomerFirstName CustomerLastName"
             " CustomerEmail CustomerPhone",
         ),
+        _PROMOTION,
         made(
             "commerce.orderstatus",
             "Commerce_OrderStatus",
@@ -100,6 +109,11 @@ _VIEWS = {
     "Commerce_Customer": "SELECT CustomerID, CustomerGUID, CustomerUserID AS CustomerMemberID,"
     " CustomerCreated AS CustomerCreatedWhen, CustomerFirstName, CustomerLastName, CustomerEmail, CustomerPhone"
     " FROM COM_Customer",
+    # All promotions of an order are one here; its amount is filled in when it is read.
+    "Commerce_OrderPromotion": "SELECT OrderID AS OrderPromotionID, 1 AS OrderPromotionPromotionID,"
+    " OrderID AS OrderPromotionOrderID, NULL AS OrderPromotionOrderItemID, 'Newsletter & friends' AS"
+    " OrderPromotionPromotionDisplayName, '0' AS OrderPromotionDiscountAmount, 'Order' AS OrderPromotionPromotionType"
+    " FROM COM_Order WHERE OrderDiscounts LIKE '%<Item>%'",
     "Commerce_OrderStatus": "SELECT StatusID AS OrderStatusID, StatusName AS OrderStatusName,"
     " StatusGUID AS OrderStatusGUID, StatusDisplayName AS OrderStatusDisplayName, StatusOrder AS OrderStatusOrder"
     " FROM COM_OrderStatus",
@@ -202,6 +216,10 @@ class XperienceService:
         if table is _ORDER:
             items = shop.database.select(ITEM, "OrderItemOrderID = ?", [row["OrderID"]])
             row["OrderTotalPrice"] = sum((item["OrderItemTotalPrice"] for item in items), Decimal(0))
+        elif table is _PROMOTION:
+            summary = shop.database.get(ORDER, row["OrderPromotionOrderID"])["OrderDiscounts"]
+            values = (Decimal(one.text or "0") for one in fromstring(summary).iter("Value"))  # noqa: S314 - our own
+            row["OrderPromotionDiscountAmount"] = sum(values, Decimal(0))
         elif table is _ITEM and not self.migrated:
             self._tax(shop, row)
         return render.row_json(table, row, names, shop.catalogue.zone, DateMode.ISO)

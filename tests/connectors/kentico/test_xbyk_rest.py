@@ -22,6 +22,7 @@ from connectors.kentico.reading import TableSource
 from connectors.kentico.sandbox.schema import ITEM
 from connectors.kentico.sandbox.schema import ORDER as ORDERS
 from connectors.kentico.sandbox.server import Sandbox
+from connectors.kentico.sandbox.xperience import _PROMOTION, _TABLES
 from connectors.kentico.settings import InstanceSettings, PollSettings, RestSettings
 from connectors.kentico.sources import table_source
 from connectors.kentico.watched import watched
@@ -64,7 +65,7 @@ async def test_orders_come_whole_with_line_tax_or_with_the_zeros_of_a_migration(
     calls = by.rest.calls
     assert isinstance(reads[999_999], Missing)
     await by.reading.read(ORDER, [order_id] * 1)
-    assert by.rest.calls - calls == 5, "orders, items, addresses, customers, and the orders' stamps again"
+    assert by.rest.calls - calls == 6, "orders, items, addresses, customers, promotions, the orders' stamps again"
     await by.rest.close()
     found = reads[order_id]
     assert isinstance(found, Found)
@@ -85,6 +86,28 @@ async def test_orders_come_whole_with_line_tax_or_with_the_zeros_of_a_migration(
     if not migrated:
         assert any(item["TaxRate"] for item in order["items"])
         assert sum((i["OrderItemTotalTax"] or Decimal(0) for i in order["items"]), Decimal(0)) > 0
+
+
+async def test_promotions_of_the_order_are_its_discounts_and_a_version_without_them_is_read_all_the_same(
+    sandbox: Sandbox,
+) -> None:
+    shop = sandbox.shops["emea"]
+    order_id = shop.place("order_discount", "GoatUK", 1, None)
+    truth = shop.database.truth(order_id)
+    by = source(told(sandbox))
+    found = (await by.reading.read(ORDER, [order_id]))[order_id]
+    await by.rest.close()
+    assert isinstance(found, Found)
+    order = build_order(found.data, Facts(told(sandbox), "order.updated", "REST", NOW, NOW))
+    (discount,) = order["order"]["OrderDiscounts"]
+    assert (discount["name"], discount["value"]) == ("Newsletter & friends", Decimal(truth["order_discount"]))
+    _TABLES.pop("commerce.orderpromotion")
+    try:
+        by = source(told(sandbox))
+        assert isinstance((await by.reading.read(ORDER, [order_id]))[order_id], Found)
+        await by.rest.close()
+    finally:
+        _TABLES["commerce.orderpromotion"] = _PROMOTION
 
 
 async def test_customers_are_read_and_a_half_written_order_is_said_to_be(sandbox: Sandbox) -> None:
