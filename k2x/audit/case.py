@@ -11,10 +11,10 @@ from k2x.audit.differences import Posted
 from k2x.audit.documents import Invoice
 from k2x.audit.facts import CommandSeen, EntrySeen, LetterSeen, OrderSeen, ResultSeen
 from k2x.audit.scratch import Dossier
-from schemas.topics import CHANGES, dead_letter
+from k2x.audit.standpoint import LONG_AGO
+from schemas.topics import CHANGES, ORDERS, dead_letter
 
 DONE = frozenset({"POSTED", "ADOPTED"})
-LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Store:
 
 
 class Case:
-    """A dossier, read."""
+    """A dossier, read. Of its sale: what is about its refunds only is k2x.audit.refunds'."""
 
     def __init__(self, dossier: Dossier, stores: Mapping[str, Store]) -> None:
         self.dossier = dossier
@@ -36,6 +36,8 @@ class Case:
         )
         self.store = self._store_name()
         self._route = stores.get(self.store) or Store("", "")
+        self.commands = [command for command in dossier.commands if command.kind != "REFUND"]
+        self.results = [result for result in dossier.results if result.kind == "order"]
 
     def _store_name(self) -> str:
         if self.latest is not None and self.latest.store:
@@ -48,8 +50,10 @@ class Case:
 
     @cached_property
     def entry(self) -> EntrySeen | None:
-        """The ledger's word about the invoice, of the store's organisation before any other."""
+        """The ledger's word about the invoice, of the store's organisation before any other. One that only keeps the
+        refunds which came before the sale is none."""
         found = [e for e in self.dossier.entries if e.ledger_key == f"{self.dossier.key}|invoice|0"]
+        found = [e for e in found if e.state != "VOIDED" or e.xero_id or e.version is not None]
         return next((e for e in found if e.org == self._route.org), found[0] if found else None)
 
     @property
@@ -61,7 +65,7 @@ class Case:
     @cached_property
     def command(self) -> CommandSeen | None:
         """The one that was posted: by the ledger's hash, else its version; without a ledger the newest one."""
-        sales = [c for c in self.dossier.commands if c.kind == "SALE" and c.org == self.org]
+        sales = [c for c in self.commands if c.kind == "SALE" and c.org == self.org]
         entry = self.entry
         if entry is None or entry.version is None:
             return sales[-1] if sales else None
@@ -76,7 +80,7 @@ class Case:
     @cached_property
     def numbers(self) -> set[str]:
         """Every invoice number that may be this order's: those it was given, else the one that it would be given."""
-        found = {c.number for c in self.dossier.commands if c.number}
+        found = {c.number for c in self.commands if c.number}
         found |= {e.number for e in self.dossier.entries if e.kind == "invoice" and e.number}
         if not found and self._route.prefix and self.latest is not None and self.latest.order_id:
             found.add(self._route.prefix + self.latest.order_id)
@@ -84,7 +88,7 @@ class Case:
 
     @cached_property
     def references(self) -> set[str]:
-        found = {c.reference for c in self.dossier.commands if c.reference}
+        found = {c.reference for c in self.commands if c.reference}
         return found | ({self.latest.order_id} if self.latest is not None and self.latest.order_id else set())
 
     @cached_property
@@ -128,11 +132,15 @@ class Case:
     @property
     def day(self) -> date | None:
         """The invoice's date by the command, else the order's day in the store's time zone."""
-        dated = next((c.date for c in self.dossier.commands if c.date is not None), None)
+        dated = next((c.date for c in self.commands if c.date is not None), None)
         if dated is not None:
             return dated
         ordered = self.latest.ordered_at if self.latest is not None else None
-        return ordered.astimezone(self._route.zone).date() if ordered else None
+        return self.day_of(ordered) if ordered else None
+
+    def day_of(self, at: datetime) -> date:
+        """The store's day of a moment."""
+        return at.astimezone(self._route.zone).date()
 
     # -- the newest version -------------------------------------------------------------------------------------
 
@@ -145,19 +153,34 @@ class Case:
         """The newest dead letter about the newest version; a hint's letter counts where no order ever came."""
         if self.latest is None:
             return self.dossier.letters[-1] if self.dossier.letters else None
-        own = [one for one in self.dossier.letters if one.topic != dead_letter(CHANGES)]
+        own = [one for one in self.dossier.letters if one.topic != dead_letter(CHANGES) and self._of_sale(one)]
         fitting = [one for one in own if one.version is None or one.version >= self.since]
         return fitting[-1] if fitting else None
 
     @cached_property
     def held(self) -> LetterSeen | None:
         """The newest letter that waits for a decision."""
-        return next((one for one in reversed(self.dossier.letters) if one.error_class == "held"), None)
+        letters = [one for one in reversed(self.dossier.letters) if self._of_sale(one)]
+        return next((one for one in letters if one.error_class == "held"), None)
+
+    def _of_sale(self, letter: LetterSeen) -> bool:
+        """Not of a refund alone: of an event that tells of one, the sale may have gone its way."""
+        if not letter.refund:
+            return True
+        return letter.topic == dead_letter(ORDERS) and not self._sold_at(letter.version)
+
+    def _sold_at(self, version: datetime | None) -> bool:
+        return any(command.version == version for command in self.commands)
+
+    def only_a_refund(self, version: OrderSeen) -> bool:
+        """Whether nothing came of this version but a refund, which is judged by itself."""
+        made = any(c.kind == "REFUND" and c.version == version.version for c in self.dossier.commands)
+        return made and not self._sold_at(version.version)
 
     @cached_property
     def word(self) -> ResultSeen | None:
         """The newest result about the newest version."""
-        return max((r for r in self.dossier.results if r.version >= self.since), key=lambda r: r.at, default=None)
+        return max((r for r in self.results if r.version >= self.since), key=lambda r: r.at, default=None)
 
     @property
     def is_posted(self) -> bool:
@@ -165,12 +188,12 @@ class Case:
         entry = self.entry
         if entry is not None:
             return entry.status == "PAID" and "POSTED" in (entry.state, entry.was)
-        return any(result.outcome in DONE for result in self.dossier.results)
+        return any(result.outcome in DONE for result in self.results)
 
     @property
     def latency_s(self) -> float | None:
         """From acceptance to PAID."""
-        done = [r for r in self.dossier.results if r.outcome in DONE and r.received_at is not None]
+        done = [r for r in self.results if r.outcome in DONE and r.received_at is not None]
         return min(((r.at - r.received_at).total_seconds() for r in done if r.received_at is not None), default=None)
 
     @cached_property

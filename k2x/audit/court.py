@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from k2x.audit.case import Case, Store
-from k2x.audit.documents import Invoice
+from k2x.audit.documents import CreditNote, Invoice
 from k2x.audit.finding import Finding
-from k2x.audit.judge import Standpoint, Verdict, judge
+from k2x.audit.judge import Verdict, judge
+from k2x.audit.refund_case import refunds_of
 from k2x.audit.scratch import Dossier, Scratch
+from k2x.audit.standpoint import Standpoint
 from k2x.in_words import plain
+
+_CREDIT = "cn-"  # before the number of what a credit note is for
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What is judged. Days are the orders' own; `order` is instance|OrderID."""
+    """What is judged. Days are the orders' own, and the refunds' own; `order` is instance|OrderID."""
 
     orgs: tuple[str, ...]
     store: str | None = None
@@ -45,18 +49,27 @@ class Court:
         """None: no order of its own, or one of an organisation that is not judged."""
         case = Case(dossier, self._stores)
         if case.org in self.scope.orgs:
-            case = Case(self._scratch.beside(dossier, case.org, case.ids, case.numbers, case.references), self._stores)
+            dossier = self._scratch.beside(dossier, case.org, case.ids, case.numbers, case.references)
+            dossier = self._scratch.credits_beside(dossier, case.org, *credit_names(case))
+            case = Case(dossier, self._stores)
         return judge(case, self._at)
 
     def takes(self, verdict: Verdict) -> bool:
         return self.scope.takes(verdict.org, verdict.store, verdict.day)
 
+    def taken(self, verdict: Verdict) -> Verdict:
+        """Only with the refunds of days that are judged."""
+        inside = [one for one in verdict.refunds if self.scope.takes(verdict.org, verdict.store, one.day)]
+        return replace(verdict, refunds=tuple(inside))
+
     def claim(self, verdict: Verdict) -> None:
-        """Its invoices are explained, whether the order is in the scope or not."""
+        """Its documents are explained, whether the order is in the scope or not."""
         self._scratch.claim(verdict.org, verdict.claims)
+        for refund in verdict.refunds:
+            self._scratch.claim_credits(verdict.org, refund.claims)
 
     def strays(self) -> Iterator[tuple[Finding, Invoice]]:
-        """When all orders are judged: living invoices that none explains, under a store's prefix, or like one of
+        """When all orders are judged: living documents that none explains, under a store's prefix, or like one of
         ours."""
         self._scratch.index_twins()
         for org in self.scope.orgs:
@@ -65,6 +78,10 @@ class Court:
                 finding = self._stray(invoice, prefixes)
                 if finding is not None and self.scope.takes(org, finding.store, invoice.date):
                     yield finding, invoice
+            for note in self._scratch.unclaimed_credits(org):
+                finding = self._stray_credit(note, prefixes)
+                if finding is not None and self.scope.takes(org, finding.store, note.date):
+                    yield finding, note
 
     def _stray(self, invoice: Invoice, prefixes: Mapping[str, str]) -> Finding | None:
         name = invoice.number or "an invoice without a number"
@@ -80,6 +97,32 @@ class Court:
         place = (invoice.org, _store(twin, prefixes), self._scratch.order_of(twin))
         text = f"{shown} has{like}, and k2x has not posted it"
         return Finding("possible_double", *place, invoice.number, text, invoice.date)
+
+    def _stray_credit(self, note: CreditNote, prefixes: Mapping[str, str]) -> Finding | None:
+        name = note.number or "a credit note without a number"
+        shown = f"{name} ({note.status}, {plain(note.total)} {note.currency})"
+        store = _store(note, {_CREDIT + prefix: of for prefix, of in prefixes.items()})
+        twin = next(iter(self._scratch.credit_twins(note)), None)
+        like = f" contact, date and total of {twin.number}" if twin is not None else ""
+        if store:
+            text = f"{shown} bears the name of {store}'s refunds{' and has' + like if like else ''}; "
+            text += "no refund explains it"
+            return Finding("foreign_credit_note", note.org, store, "", note.number, text, note.date)
+        if twin is None:
+            return None
+        store = _store(twin, {_CREDIT + prefix: of for prefix, of in prefixes.items()})
+        text = f"{shown} has{like}, and k2x has not posted it"
+        order = self._scratch.order_of(twin)
+        return Finding("possible_double_refund", note.org, store, order, note.number, text, note.date)
+
+
+def credit_names(case: Case) -> tuple[set[str], set[str], set[str]]:
+    """Ids, numbers and references under which Xero may have credit notes of an order: a refund's Reference is its
+    number, and a person refers to the invoice."""
+    refunds = refunds_of(case)
+    numbers = {one.number for one in refunds if one.number}
+    ids = {one.entry.xero_id for one in refunds if one.entry is not None and one.entry.xero_id}
+    return ids, numbers, numbers | case.numbers
 
 
 def _store(invoice: Invoice, prefixes: Mapping[str, str]) -> str:

@@ -1,4 +1,6 @@
-"""An order's invoice and payments in Xero beside what was posted: each difference with both sides. Pure.
+"""An invoice and its payments in Xero beside what was posted: each difference with both sides. Pure.
+
+A credit note and the money back are compared in the same way.
 
 "What was posted" is the ledger's entry and the command of that version; either may be missing, and then only what the
 other one knows is compared.
@@ -51,7 +53,7 @@ def invoice(posted: Posted, theirs: Invoice) -> Iterator[Difference]:
     if posted.number and theirs.number.casefold() != posted.number.casefold():
         yield (
             "renumbered",
-            f"the invoice was posted as {posted.number} and is {theirs.number or 'without a number'} now",
+            f"the {theirs.what} was posted as {posted.number} and is {theirs.number or 'without a number'} now",
         )
     ours = _money(posted)
     if ours is not None and ours != (theirs.total, theirs.total_tax, theirs.currency):
@@ -122,11 +124,12 @@ def payments(posted: Posted, theirs: Invoice, known: Sequence[Payment]) -> Itera
         )
     yield from _elsewhere(posted, theirs, known)
     ours = _money(posted)
-    due = max(theirs.total, ours[0]) if ours is not None else theirs.total  # a total cut by hand is its own finding
-    if theirs.paid + theirs.credited > due:
+    most = max(theirs.total, ours[0]) if ours is not None else theirs.total  # a total cut by hand is its own finding
+    if theirs.paid + theirs.credited > most:
         yield "overpaid", f"{name} has payments of {plain(theirs.paid)} for a total of {plain(theirs.total)} {currency}"
     elif not found and (theirs.amount_due or theirs.status != "PAID"):
-        yield "not_paid", f"{name} was posted as paid and is {theirs.status}, due {plain(theirs.amount_due)} {currency}"
+        due = f"{plain(theirs.amount_due)} {currency}"
+        yield "not_paid", f"{name} was posted as paid and is {theirs.status}, with {due} open"
 
 
 def _tender(
@@ -163,9 +166,8 @@ def _elsewhere(posted: Posted, theirs: Invoice, known: Sequence[Payment]) -> Ite
     for payment in known:
         other = payment.invoice_id.casefold() != theirs.id.casefold()
         if payment.living and other and payment.marker.casefold() in markers:
-            text = (
-                f"payment {payment.marker} of {plain(payment.amount)} {theirs.currency} is on another invoice of Xero's"
-            )
+            amount = f"{plain(payment.amount)} {theirs.currency}"
+            text = f"payment {payment.marker} of {amount} is on another {theirs.what} of Xero's"
             yield "payment_elsewhere", f"{text} (id {payment.invoice_id})"
 
 

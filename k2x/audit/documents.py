@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from k2x.audit.facts import AccountSum, account_sums
 
@@ -18,7 +18,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Payment:
-    """A payment on an invoice. `account` and `account_id` are empty where only the invoice has shown it."""
+    """A payment on an invoice, or the money back of a credit note, whose id is then `invoice_id`. `account` and
+    `account_id` are empty where only the document has shown it."""
 
     org: str
     id: str
@@ -43,6 +44,8 @@ class Payment:
 @dataclass(frozen=True)
 class Invoice:
     """A sales invoice as Xero holds it. `payments`: the living ones; `sums` are empty where no lines were shown."""
+
+    what: ClassVar[str] = "invoice"
 
     org: str
     id: str
@@ -69,35 +72,51 @@ class Invoice:
         return sum((payment.amount for payment in self.payments), Decimal(0))
 
 
+@dataclass(frozen=True)
+class CreditNote(Invoice):
+    """A sales credit note: `amount_due` is what is left of it to give back, `credited` what is allocated."""
+
+    what: ClassVar[str] = "credit note"
+
+
 def invoice(org: str, row: Mapping[str, Any]) -> Invoice:
     """An element of GET Invoices, or of the sandbox's export. Numbers must be Decimal or int."""
-    own = str(row["InvoiceID"])
-    return Invoice(
-        org=org,
-        id=own,
-        number=str(row.get("InvoiceNumber") or ""),
-        reference=str(row.get("Reference") or ""),
-        status=str(row["Status"]),
-        currency=str(row.get("CurrencyCode") or ""),
-        total=_amount(row.get("Total")),
-        total_tax=_amount(row.get("TotalTax")),
-        amount_due=_amount(row.get("AmountDue")),
-        contact_id=str((row.get("Contact") or {}).get("ContactID") or ""),
-        date=day(row),
-        payments=tuple(
-            one for p in row.get("Payments") or () if (one := payment(org, {**p, "Invoice": {"InvoiceID": own}})).living
-        ),
-        credited=_amount(row.get("AmountCredited")),
-        sums=account_sums(
+    due, credited = _amount(row.get("AmountDue")), _amount(row.get("AmountCredited"))
+    return Invoice(**_document(org, row, "Invoice"), amount_due=due, credited=credited)
+
+
+def credit_note(org: str, row: Mapping[str, Any]) -> CreditNote:
+    """An element of GET CreditNotes, or of the sandbox's export."""
+    allocated = sum((_amount(one.get("Amount")) for one in row.get("Allocations") or ()), Decimal(0))
+    left = _amount(row.get("RemainingCredit"))
+    return CreditNote(**_document(org, row, "CreditNote"), amount_due=left, credited=allocated)
+
+
+def _document(org: str, row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    own = str(row[f"{name}ID"])
+    paid = (payment(org, {**p, "Invoice": {"InvoiceID": own}}) for p in row.get("Payments") or ())
+    return {
+        "org": org,
+        "id": own,
+        "number": str(row.get(f"{name}Number") or ""),
+        "reference": str(row.get("Reference") or ""),
+        "status": str(row["Status"]),
+        "currency": str(row.get("CurrencyCode") or ""),
+        "total": _amount(row.get("Total")),
+        "total_tax": _amount(row.get("TotalTax")),
+        "contact_id": str((row.get("Contact") or {}).get("ContactID") or ""),
+        "date": day(row),
+        "payments": tuple(one for one in paid if one.living),
+        "sums": account_sums(
             (str(x.get("AccountCode") or ""), str(x.get("TaxType") or ""), _amount(x.get("LineAmount")))
             for x in row.get("LineItems") or ()
         ),
-        updated_at=moment(row.get("UpdatedDateUTC")),
-    )
+        "updated_at": moment(row.get("UpdatedDateUTC")),
+    }
 
 
 def payment(org: str, row: Mapping[str, Any]) -> Payment:
-    """An element of GET Payments, or of an invoice's Payments."""
+    """An element of GET Payments, or of a document's Payments."""
     account = row.get("Account") or {}
     return Payment(
         org=org,

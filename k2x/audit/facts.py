@@ -12,6 +12,16 @@ from decimal import Decimal
 
 
 @dataclass(frozen=True)
+class RefundSeen:
+    """Money given back, as an order's event tells it."""
+
+    id: str
+    amount: Decimal
+    currency: str | None
+    at: datetime
+
+
+@dataclass(frozen=True)
 class OrderSeen:
     """One version of an order as it came in. `readable` False: its bytes are no order, and only its place is known."""
 
@@ -30,6 +40,7 @@ class OrderSeen:
     readable: bool = True
     partition: int = 0
     offset: int = 0
+    refund: RefundSeen | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ class TenderSeen:
 
 @dataclass(frozen=True)
 class CommandSeen:
-    """One command about an order. What only a sale has is empty elsewhere."""
+    """One command about an order. What only a sale or a refund has is empty elsewhere. `refund`: the refund's id."""
 
     key: str
     org: str
@@ -84,11 +95,14 @@ class CommandSeen:
     tax: Decimal = Decimal(0)
     sums: tuple[AccountSum, ...] = ()
     tenders: tuple[TenderSeen, ...] = ()
+    id: str = ""
+    refund: str = ""
 
 
 @dataclass(frozen=True)
 class LetterSeen:
-    """One dead letter about an order. `version` None: the value cannot be read, or is a hint."""
+    """One dead letter about an order. `version` None: the value cannot be read, or is a hint. `refund`: the id of the
+    refund that its record was about, too."""
 
     key: str
     version: datetime | None
@@ -102,11 +116,12 @@ class LetterSeen:
     partition: int
     offset: int
     at: datetime = datetime(1, 1, 1, tzinfo=UTC)
+    refund: str = ""
 
 
 @dataclass(frozen=True)
 class ResultSeen:
-    """One result about an order as a whole."""
+    """One result about an order as a whole (kind `order`), or about the whole of a refund (`order_refund`)."""
 
     key: str
     kind: str
@@ -116,12 +131,14 @@ class ResultSeen:
     at: datetime
     received_at: datetime | None
     message: str
+    command_id: str = ""
+    number: str = ""
 
 
 @dataclass(frozen=True)
 class EntrySeen:
     """The newest ledger entry of one document. `intended_at` None: no open intention. `was`: of one that is WAITING,
-    the document's own state."""
+    the document's own state. `holds`: the offset of the command that waits in it."""
 
     key: str
     ledger_key: str
@@ -145,6 +162,20 @@ class EntrySeen:
     reason: str = ""
     updated_at: datetime | None = None
     was: str = ""
+    holds: int | None = None
+
+    @property
+    def refund(self) -> str:
+        """The id of the refund that it is about; empty for all else."""
+        parts = self.ledger_key.split("|")
+        match self.kind:
+            case "credit_note":
+                return "|".join(parts[3:])
+            case "refund":
+                return "|".join(parts[3:]).rpartition("/")[0]
+            case "next":  # waits behind the order's invoice: …|invoice|0|next|<id>
+                return "|".join(parts[5:])
+        return ""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ KINDS = ("lost", "doubled", "drifted", "unmatched", "stuck")
 
 _AGAIN = "send the order again (save it in Kentico, or replay it): nothing is posted twice."
 _MEANT = "unless a bookkeeper meant it."
+_REFUND_AGAIN = "send the refund again (from its sender, or by replaying the order): none is made twice."
 
 # code → (kind, what to do next). {trace}: the command that tells the order's story; {org}: the organisation.
 CODES: dict[str, tuple[str, str]] = {
@@ -21,10 +22,14 @@ CODES: dict[str, tuple[str, str]] = {
     "version_lost": ("lost", "See {trace}, then " + _AGAIN),
     "hint_not_read": ("lost", "Start the reader (`k2x run reader`, or `k2x up`): it goes on from there."),
     "hint_without_order": ("lost", "Look whether the order exists in Kentico, then " + _AGAIN),
+    "refund_lost": ("lost", "See {trace}, then " + _REFUND_AGAIN),
+    "refund_not_read": ("lost", "Start the workers (`k2x run streams`, or `k2x up`): it goes on from there."),
     # there more than once
     "duplicate_invoice": ("doubled", "Void the copy in Xero; the order's own invoice is the one that k2x has posted."),
     "payment_doubled": ("doubled", "Delete the second payment in Xero."),
     "overpaid": ("doubled", "Delete the payment that is too much in Xero."),
+    "duplicate_credit_note": ("doubled", "Void the copy in Xero, unless the customer was given the money back twice."),
+    "refund_doubled": ("doubled", "Delete the second payment of the credit note in Xero, unless it was paid out."),
     # in Xero otherwise than it was posted
     "voided": ("drifted", "If the money was kept, enter the invoice in Xero again, under a number of its own."),
     "renumbered": ("drifted", "Give the invoice its number back: with ledger and results lost it is posted again."),
@@ -40,6 +45,24 @@ CODES: dict[str, tuple[str, str]] = {
     "payment_foreign": ("drifted", "Delete it in Xero, unless it stands for one that k2x has posted."),
     "not_paid": ("drifted", "See {trace}, and enter what is missing in Xero."),
     "posted_otherwise": ("drifted", "See {trace} and report it: what was posted is not what Kentico said."),
+    "credit_note_voided": ("drifted", "If the money was given back, enter the credit note in Xero again."),
+    "credit_note_renumbered": ("drifted", "Give the credit note its number back: the refund is found by it."),
+    "credit_note_amount": ("drifted", "Put the amount back in Xero: the customer got what the refund says."),
+    "credit_note_accounts": ("drifted", f"Put the accounts back in Xero, {_MEANT}"),
+    "credit_note_date": ("drifted", f"Put the date back in Xero, {_MEANT}"),
+    "credit_note_contact": ("drifted", "Give the credit note its contact back, unless the two contacts were merged."),
+    "credit_note_reference": ("drifted", "Put the reference back, which is its number: it is found by it."),
+    "credit_note_allocated": ("drifted", "Take the allocation off in Xero: the money was given back in cash."),
+    "refund_payment_deleted": (
+        "drifted",
+        "Enter the money back in Xero again, with the same reference, unless it came back to the shop.",
+    ),
+    "refund_payment_amount": ("drifted", "Delete the payment of the credit note and enter it as it was."),
+    "refund_payment_account": ("drifted", "Delete it and enter it on the account that the money went out of."),
+    "refund_payment_foreign": ("drifted", "Delete it in Xero, unless it stands for one that k2x has posted."),
+    "refund_unpaid": ("drifted", "See {trace}, and enter in Xero the payment that is missing."),
+    "refunded_otherwise": ("drifted", "See {trace} and report it: what was given back is not what Kentico said."),
+    "over_refunded": ("drifted", "Correct the credit notes in Xero: together they exceed what was sold."),
     # one side has it, the other has not
     "foreign_invoice": (
         "unmatched",
@@ -52,11 +75,19 @@ CODES: dict[str, tuple[str, str]] = {
         "Nothing is lost, but a replay would ask Xero first: see {trace} for who took it out.",
     ),
     "source_missing": ("unmatched", "Look whether the source topic was deleted, or expires: `k2x topics describe`."),
-    "payment_elsewhere": ("unmatched", "Correct the payment in Xero: its reference names another invoice."),
+    "payment_elsewhere": ("unmatched", "Correct the payment in Xero: its reference names another document."),
+    "foreign_credit_note": (
+        "unmatched",
+        "If the money was given back, let the shop refund it in Kentico as well; else void it in Xero.",
+    ),
+    "possible_double_refund": ("unmatched", "Compare both in Xero, and void the copy if it is one."),
+    "credit_note_missing": ("unmatched", "Look whether the organisation or its tenant was changed in k2x.yaml."),
     # begun, and nobody goes on with it
     "intention_open": ("stuck", "Look whether the sink runs (`k2x run sink`): it asks Xero, and goes on by itself."),
     "waiting_overdue": ("stuck", "Start the sink (`k2x run sink`, or `k2x up`): it goes on by itself."),
     "not_taken": ("stuck", "Start the sink (`k2x run sink`, or `k2x up`); if it runs, its log says why it is refused."),
+    "refund_open": ("stuck", "Look whether the sink runs (`k2x run sink`): it asks Xero, and goes on by itself."),
+    "refund_overdue": ("stuck", "Start the sink (`k2x run sink`, or `k2x up`): it goes on by itself."),
 }
 
 

@@ -7,16 +7,17 @@ its way is none of these: it stands above what its reader has committed, or came
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 
 from k2x.audit import differences
-from k2x.audit.case import LONG_AGO, Case
+from k2x.audit.case import Case
 from k2x.audit.documents import Invoice
 from k2x.audit.facts import EntrySeen, LetterSeen, OrderSeen
 from k2x.audit.finding import Finding
+from k2x.audit.refunds import RefundVerdict, judge_refunds
+from k2x.audit.standpoint import LONG_AGO, Standpoint
 from k2x.in_words import moment, plain, span
 from schemas.topics import CHANGES, ORDERS, commands
 
@@ -24,31 +25,11 @@ _WORDS = {"SUPPRESSED": "suppressed", "CANCELLED": "suppressed", "WAITING": "wai
 
 
 @dataclass(frozen=True)
-class Standpoint:
-    """Where everybody stood before the topics were read. Offsets are the next to be handled; a missing one is 0.
-
-    `grace`: what came since then may be on its way. `lapse`: when a call of an open intention has surely ended.
-    `silence`: how long a lane with work may say nothing. `lanes`, `workers_at`, `reader_at`: their last words.
-    """
-
-    now: datetime
-    grace: timedelta
-    lapse: timedelta
-    silence: timedelta
-    read: Mapping[int, int] = field(default_factory=dict)
-    hinted: Mapping[int, int] = field(default_factory=dict)
-    taken: Mapping[str, int] = field(default_factory=dict)
-    lanes: Mapping[str, datetime] = field(default_factory=dict)
-    workers_at: datetime = LONG_AGO
-    reader_at: datetime = LONG_AGO
-
-
-@dataclass(frozen=True)
 class Verdict:
     """One order. `state`: posted, suppressed, dead_lettered, waiting, parked, in_flight or lost.
 
     `kentico`: its total where it is in Xero or must be; `xero`: what Xero has for it, copies included. `claims`: ids
-    of the invoices that it explains.
+    of the invoices that it explains. `findings` are of the sale; each of its refunds has its own.
     """
 
     key: str
@@ -66,10 +47,16 @@ class Verdict:
     xero: Decimal = Decimal(0)
     currency: str = ""
     claims: frozenset[str] = frozenset()
+    refunds: tuple[RefundVerdict, ...] = ()
+
+    @property
+    def all_findings(self) -> tuple[Finding, ...]:
+        """With those of its refunds."""
+        return (*self.findings, *(finding for refund in self.refunds for finding in refund.findings))
 
     def found(self, kind: str) -> str:
-        """What was found of a kind; empty where nothing was."""
-        return "; ".join(finding.text for finding in self.findings if finding.kind == kind)
+        """What was found of a kind, refunds included; empty where nothing was."""
+        return "; ".join(finding.text for finding in self.all_findings if finding.kind == kind)
 
     @property
     def doubled(self) -> str:
@@ -161,6 +148,8 @@ class _Judgement:
         latest, entry = self.case.latest, self.case.entry
         if latest is None or entry is None or entry.version is None or latest.version <= entry.version:
             return
+        if self.case.only_a_refund(latest):
+            return
         if self.case.word is None and self.case.letter is None and not self._on_its_way():
             text = f"posted as {entry.number}; the newer version {latest.version.isoformat()} left no trace"
             self._say("version_lost", text)
@@ -172,7 +161,7 @@ class _Judgement:
         if entry is not None and entry.state == "VOIDED" and not entry.xero_id:
             return "suppressed"  # deleted in Kentico before it was posted
         if entry is not None and entry.state == "WAITING":
-            if entry.retry_at is not None and self._silent(entry.org, entry.retry_at):
+            if self.at is not None and entry.retry_at is not None and self.at.silent(entry.org, entry.retry_at):
                 self._say("waiting_overdue", f"it waits since {moment(entry.updated_at)}: {entry.reason}")
             return "waiting"
         if entry is not None and entry.state in ("INTENDED", "POSTED"):
@@ -192,7 +181,8 @@ class _Judgement:
         if at is None:
             self._say_lost()
             return "lost"
-        begun = [(e.intended_at, e.step) for e in self.case.dossier.entries if e.org == entry.org and e.intended_at]
+        own = [e for e in self.case.dossier.entries if e.org == entry.org and not e.refund]
+        begun = [(e.intended_at, e.step) for e in own if e.intended_at]
         oldest, step = min(begun, default=(None, ""))
         if oldest is not None and at.now - oldest > max(at.lapse, at.grace):
             text = f"{entry.number}: its {step} was begun {span(at.now - oldest)} ago, and nothing was said since"
@@ -206,16 +196,16 @@ class _Judgement:
         at, case = self.at, self.case
         if at is None:
             return False
-        made = [one for one in case.dossier.commands if one.org == case.org and one.version >= case.since]
+        made = [one for one in case.commands if one.org == case.org and one.version >= case.since]
         if made:
             last = max(made, key=lambda command: command.offset)
-            if last.offset < at.taken.get(last.org, 0):
-                return at.now - last.at <= at.grace
-            if self._silent(last.org, last.at):
+            if not at.before(last):
+                return at.recent(last.at)
+            if at.silent(last.org, last.at):
                 where, ago = f"{commands(last.org)}:0:{last.offset}", span(at.now - last.at)
                 self._say("not_taken", f"its command {where} waits for {ago}, and the sink says nothing")
             return True
-        return at.now - max(self._came, self._reader_heard()) <= at.grace
+        return at.recent(max(self._came, self._reader_heard()))
 
     @property
     def _came(self) -> datetime:
@@ -236,10 +226,6 @@ class _Judgement:
         hint = self.case.dossier.hints[-1]
         return self.at is not None and hint.offset >= self.at.hinted.get(hint.partition, 0)
 
-    def _silent(self, org: str, since: datetime) -> bool:
-        at = self.at
-        return at is not None and at.now - max(at.lanes.get(org, since), since) > at.silence
-
     def _say_lost(self) -> None:
         at, latest, dossier = self.at, self.case.latest, self.case.dossier
         if latest is None and dossier.hints:
@@ -249,8 +235,8 @@ class _Judgement:
             code = "hint_not_read" if unread else "hint_without_order"
             self._say(code, f"a hint of it came {moment(hint.received_at)} ({where}), {what}")
             return
-        if any(command.version >= self.case.since for command in dossier.commands):
-            last = max(dossier.commands, key=lambda command: command.offset)
+        if any(command.version >= self.case.since for command in self.case.commands):
+            last = max(self.case.commands, key=lambda command: command.offset)
             where = f"{commands(last.org)}:0:{last.offset}"
             self._say("no_outcome", f"its command {where} has neither an end in the ledger nor a dead letter")
         elif latest is not None:
@@ -294,4 +280,5 @@ class _Judgement:
             xero=sum(there, Decimal(0)),
             currency=mine.currency if mine is not None else currency,
             claims=own,
+            refunds=judge_refunds(case, self.at),
         )

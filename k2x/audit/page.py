@@ -6,16 +6,18 @@ import csv
 import json
 from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
 from typing import IO, Any
 
 from k2x.audit.finding import KINDS, Finding
 from k2x.audit.reconcile import Outcome
-from k2x.audit.summary import COLUMNS, Tally
+from k2x.audit.summary import COLUMNS, REFUNDS, Tally
 from k2x.in_words import moment
 
 _SHOWN = 50  # findings of a kind; all of them are in the JSON and the CSV
 _DAYS = 62  # rows; of more days only those are shown that are off
 _HEADS = {"dead_lettered": "dead letters", "in_flight": "in flight"}
+_COUNTS = (COLUMNS, REFUNDS)
 _TEXTS = 3
 _FINDING = ("kind", "code", "org", "store", "order", "invoice", "day", "text", "next")
 
@@ -28,6 +30,7 @@ def page(outcome: Outcome) -> str:
         f"As of {moment(outcome.at)}. Kafka: {outcome.records:,} records. Calls to Xero: {calls}.",
         "\n".join(_table(_counts(outcome))),
         "\n".join(_table(_money(outcome))),
+        "\n".join(_table(_refunds(outcome))),
         *_findings(outcome),
         *(f"NOT DONE  {text}" for text in outcome.not_done.values()),
         _ending(outcome, total),
@@ -46,8 +49,8 @@ def _counts(outcome: Outcome) -> list[tuple[str, ...]]:
     return [*rows, ("all", "", "", *_cells(outcome.summary.total, "."))]
 
 
-def _cells(tally: Tally, nothing: str = "0") -> tuple[str, ...]:
-    return tuple(str(tally.counts[name]) if tally.counts[name] else nothing for name in COLUMNS)
+def _cells(tally: Tally, nothing: str = "0", names: tuple[str, ...] = COLUMNS) -> tuple[str, ...]:
+    return tuple(str(tally.counts[name]) if tally.counts[name] else nothing for name in names)
 
 
 def _money(outcome: Outcome) -> list[tuple[str, ...]]:
@@ -57,6 +60,19 @@ def _money(outcome: Outcome) -> list[tuple[str, ...]]:
         for currency, kentico, xero in tally.money
     ]
     return [("organisation", "store", "currency", "Kentico", "Xero", "difference"), *rows] if rows else []
+
+
+def _refunds(outcome: Outcome) -> list[tuple[str, ...]]:
+    """What was given back, beside what was sold; nothing in a shop without refunds."""
+    rows = []
+    for (org, store), tally in outcome.summary.stores():
+        nothing = [("-", Decimal(0), Decimal(0))] if tally.counts["refunds"] else []
+        for number, (currency, kentico, xero) in enumerate(tally.back or nothing):
+            counts = tuple(str(tally.counts[name]) if number == 0 else "" for name in REFUNDS)
+            money = (f"{kentico:,.2f}", f"{xero:,.2f}", f"{xero - kentico:,.2f}")
+            rows.append((org or "-", store or "-", currency, *money, *counts))
+    heads = ("back by Kentico", "back in Xero", "difference", "refunds", "made", "waiting", "in letters")
+    return [("organisation", "store", "currency", *heads), *rows] if rows else []
 
 
 def _findings(outcome: Outcome) -> Iterator[str]:
@@ -86,7 +102,8 @@ def _ending(outcome: Outcome, total: Tally) -> str:
         return f"Not all could be reconciled: {', '.join(sorted(outcome.not_done))}."
     if outcome.clean:
         moving = f" {total.counts['in_flight']} on their way." if total.counts["in_flight"] else ""
-        return f"The books agree: {total.counts['orders']:,} orders, nothing is off.{moving}"
+        refunds = f" and {total.counts['refunds']:,} refunds" if total.counts["refunds"] else ""
+        return f"The books agree: {total.counts['orders']:,} orders{refunds}, nothing is off.{moving}"
     return "The books do not agree: " + ", ".join(f"{total.counts[k]} {k}" for k in KINDS if total.counts[k]) + "."
 
 
@@ -143,9 +160,13 @@ def write_findings(outcome: Outcome, file: IO[str]) -> None:
 def write_days(outcome: Outcome, file: IO[str]) -> None:
     """One row for each organisation, store, day and currency; the counts stand in the first row of a day."""
     writer = csv.writer(file)
-    writer.writerow(("org", "store", "day", *COLUMNS, "currency", "kentico", "xero"))
+    writer.writerow(
+        ("org", "store", "day", *COLUMNS, "currency", "kentico", "xero", *REFUNDS, "back_kentico", "back_xero")
+    )
     for (org, store, day), tally in outcome.summary.days():
-        for number, (currency, kentico, xero) in enumerate(tally.money or [("", 0, 0)]):
-            counts = _cells(tally) if number == 0 else tuple("" for _ in COLUMNS)
-            money = (currency, f"{kentico:.2f}", f"{xero:.2f}") if currency else ("", "", "")
-            writer.writerow((org, store, day.isoformat() if day else "", *counts, *money))
+        sold = {currency: (f"{kentico:.2f}", f"{xero:.2f}") for currency, kentico, xero in tally.money}
+        back = {currency: (f"{kentico:.2f}", f"{xero:.2f}") for currency, kentico, xero in tally.back}
+        for number, currency in enumerate(sorted(sold.keys() | back.keys()) or [""]):
+            counts, refunds = (_cells(tally, names=names) if number == 0 else [""] * len(names) for names in _COUNTS)
+            money, given = sold.get(currency, ("", "")), back.get(currency, ("", ""))
+            writer.writerow((org, store, day.isoformat() if day else "", *counts, currency, *money, *refunds, *given))

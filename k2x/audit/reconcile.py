@@ -12,24 +12,26 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from k2x.audit.case import LONG_AGO, Case, Store
-from k2x.audit.court import Court, Scope
-from k2x.audit.documents import Invoice
+from k2x.audit.case import Case, Store
+from k2x.audit.court import Court, Scope, credit_names
+from k2x.audit.documents import CreditNote, Invoice
 from k2x.audit.finding import Finding
-from k2x.audit.judge import Standpoint, Verdict
+from k2x.audit.judge import Verdict
 from k2x.audit.log import Places, read_to_end
 from k2x.audit.progress import Groups, Progress, progress
 from k2x.audit.records import FactReader, topics_of
 from k2x.audit.scratch import Dossier, Scratch, scratch
+from k2x.audit.standpoint import LONG_AGO, Standpoint
 from k2x.audit.summary import Summary
 from k2x.audit.xero import XeroBooks
 from k2x.errors import K2xError
 from schemas.codec import Codec
 
 _SAY_EVERY = 20_000  # records
-_LOOK_UP = 2000  # invoices that a list does not show are asked for by id: 50 calls at most
+_LOOK_UP = 2000  # orders whose documents a list does not show: invoices are asked for by id, 50 calls at most
+_NOTES = 50  # and credit notes, each by a call of its own
 _GROUPS = Groups()
-_MISSING = frozenset({"document_missing"})
+_MISSING = frozenset({"document_missing", "credit_note_missing"})
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class Reconciliation:
             if verdict is None:
                 continue
             again = missing.setdefault(verdict.org, [])
-            if len(again) < _LOOK_UP and court.takes(verdict) and any(f.code in _MISSING for f in verdict.findings):
+            if len(again) < _LOOK_UP and self._misses(court, verdict):
                 again.append(dossier)
             else:
                 self._keep(court, verdict, outcome)
@@ -149,8 +151,8 @@ class Reconciliation:
                 verdict = court.judge(dossier)
                 if verdict is not None:
                     self._keep(court, verdict, outcome)
-        for finding, invoice in court.strays():
-            outcome.summary.stray(finding, invoice.currency, invoice.total)
+        for finding, document in court.strays():
+            outcome.summary.stray(finding, document)
             outcome.scratch.add_findings([finding])
 
     @staticmethod
@@ -159,6 +161,16 @@ class Reconciliation:
         if court.takes(verdict):
             outcome.summary.order(verdict)
             outcome.scratch.add_findings(verdict.findings)
+        for refund in court.taken(verdict).refunds:
+            outcome.summary.refund(verdict, refund)
+            outcome.scratch.add_findings(refund.findings)
+
+    @staticmethod
+    def _misses(court: Court, verdict: Verdict) -> bool:
+        """Whether a document of its own, of days that are judged, was not in Xero's lists."""
+        taken = court.taken(verdict)
+        found = [*(verdict.findings if court.takes(verdict) else ()), *(f for r in taken.refunds for f in r.findings)]
+        return any(finding.code in _MISSING for finding in found)
 
     # -- Xero ---------------------------------------------------------------------------------------------------
 
@@ -188,6 +200,13 @@ class Reconciliation:
             into.add_payments(payments)
             count += len(payments)
             self._say(f"Xero {books.address.org}: {count:,} payments")
+        count = 0
+        for credits in books.credit_notes(scope.since, scope.until):
+            into.add_credits(credits)
+            count += len(credits)
+            self._say(f"Xero {books.address.org}: {count:,} credit notes")
+        for payments in books.refund_payments(scope.since) if count else ():
+            into.add_payments(payments)
 
     def _read_one(self, books: XeroBooks, order: str, into: Scratch) -> None:
         for dossier in into.dossiers(order):
@@ -200,8 +219,23 @@ class Reconciliation:
             for reference in case.references:
                 found += books.invoices_by_reference(reference)
             into.add_invoices(found)
-            for payments in books.payments_of(invoice.id for invoice in found):
+            credits = self._credits(books, case)
+            into.add_credits(credits)
+            for payments in books.payments_of(one.id for one in (*found, *credits)):
                 into.add_payments(payments)
+
+    @staticmethod
+    def _credits(books: XeroBooks, case: Case) -> list[CreditNote]:
+        """What Xero has under the names of an order's refunds."""
+        ids, numbers, references = credit_names(case)
+        found: list[CreditNote] = []
+        for reference in sorted(references):
+            found += books.credit_notes_by_reference(reference)
+        known = {name.casefold() for note in found for name in (note.id, note.number)}
+        for key in sorted(ids) or sorted(numbers):
+            if key.casefold() not in known and (note := books.credit_note(key)) is not None:
+                found.append(note)
+        return found
 
     def _ask_again(self, org: str, cases: Sequence[Case], outcome: Outcome) -> None:
         """Invoices that the list did not show: dated out of the range by hand, or really gone."""
@@ -216,7 +250,11 @@ class Reconciliation:
             for some in books.invoices_by_number(number for case in gone for number in case.numbers):
                 found += some
             outcome.scratch.add_invoices(found)
-            for payments in books.payments_of(invoice.id for invoice in found):
+            names = [credit_names(case)[:2] for case in cases]
+            keys = [key for ids, numbers in names for key in sorted(ids) or sorted(numbers)]
+            credits = [note for key in keys[:_NOTES] if (note := books.credit_note(key)) is not None]
+            outcome.scratch.add_credits(credits)
+            for payments in books.payments_of(one.id for one in (*found, *credits)):
                 outcome.scratch.add_payments(payments)
         except self._unreadable as error:
             outcome.not_done[org] = str(error)

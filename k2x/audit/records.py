@@ -18,6 +18,7 @@ from k2x.audit.facts import (
     HintSeen,
     LetterSeen,
     OrderSeen,
+    RefundSeen,
     ResultSeen,
     TenderSeen,
     account_sums,
@@ -29,7 +30,8 @@ from schemas.topics import CHANGES, ORDERS, RESULTS, commands, dead_letter, ledg
 _CENT = Decimal("0.01")
 _ORDER_OBJECT = "ecommerce.order"
 _WRITTEN_BACK = "order.written_back"  # our own write-back's mark, which asks for nothing
-_OF_AN_ORDER = b"\x0aorder"  # Avro's text "order": its length, zigzag, its bytes
+_WHOLE = frozenset({"order", "order_refund"})
+_OF_THE_WHOLE = tuple(bytes([2 * len(kind)]) + kind.encode() for kind in _WHOLE)  # Avro's text: its length, its bytes
 _OF_ORDERS = 4  # parts of a ledger key that belongs to an order: instance|OrderID|kind|ordinal
 
 
@@ -90,6 +92,7 @@ class FactReader:
             deleted=value["deleted"],
             partition=partition,
             offset=offset,
+            refund=_refund(value.get("refund")),
         )
 
     def _hint(self, message: Message) -> Fact | None:
@@ -110,7 +113,7 @@ class FactReader:
             return None
         at, body = _written_at(message), value["body"] or {}
         self.workers_at = max(at, self.workers_at or at)
-        of_sale = _of_sale(body) if value["kind"] == "SALE" else {}
+        document = {"SALE": "invoice", "REFUND": "credit_note"}.get(value["kind"], "")
         return CommandSeen(
             key=value["key"],
             org=value["org"],
@@ -120,14 +123,15 @@ class FactReader:
             offset=message.offset() or 0,
             at=at,
             store=value["store"] or "",
-            **of_sale,
+            id=value["command_id"],
+            **(_of_document(body, document) if document in body else {}),
         )
 
     def _result(self, message: Message) -> Fact | None:
-        if _OF_AN_ORDER not in (message.value() or b""):
+        if not any(kind in (message.value() or b"") for kind in _OF_THE_WHOLE):
             return None  # of one of its documents: three of four results, and not worth decoding
         value = self._decoded(message)
-        if value is None or not value["order_id"] or value["kind"] != "order":
+        if value is None or not value["order_id"] or value["kind"] not in _WHOLE:
             return None
         return ResultSeen(
             key=f"{value['instance']}|{value['order_id']}",
@@ -138,6 +142,8 @@ class FactReader:
             at=value["at"],
             received_at=value["received_at"],
             message=value["message"] or "",
+            command_id=value["command_id"] or "",
+            number=value["number"] or "",
         )
 
     def _letter(self, message: Message) -> Fact | None:
@@ -163,6 +169,7 @@ class FactReader:
             partition=message.partition() or 0,
             offset=message.offset() or 0,
             at=_written_at(message),
+            refund=str(((value.get("body") if "body" in value else value.get("refund")) or {}).get("refund_id", "")),
         )
 
     def _entry(self, message: Message) -> Fact | None:
@@ -206,20 +213,29 @@ def _entry(value: Mapping[str, Any], key: str, own: str, org: str) -> EntrySeen:
         reason=value["reason"] or "",
         updated_at=value["updated_at"],
         was=value["extra"].get("was", ""),
+        holds=(value["command_offset"] or 0) if value["command"] is not None else None,
     )
 
 
-def _of_sale(body: Mapping[str, Any]) -> dict[str, Any]:
-    invoice = json.loads(body["invoice"], parse_float=Decimal)
+def _refund(value: Mapping[str, Any] | None) -> RefundSeen | None:
+    if value is None:
+        return None
+    return RefundSeen(value["refund_id"], value["amount"], value["currency"], value["refunded_at"])
+
+
+def _of_document(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a sale's invoice or a refund's credit note is to be."""
+    document = json.loads(body[name], parse_float=Decimal)
     return {
         "number": body["number"],
-        "hash": body["money_hash"],
-        "reference": str(invoice.get("Reference") or ""),
+        "refund": body.get("refund_id", ""),
+        "hash": body.get("money_hash", ""),
+        "reference": str(document.get("Reference") or ""),
         "date": date.fromisoformat(body["date"]),
         "currency": body["currency"],
         "total": Decimal(body["total"]),
         "tax": Decimal(body["total_tax"]),
-        "sums": account_sums(_line(line) for line in invoice.get("LineItems") or ()),
+        "sums": account_sums(_line(line) for line in document.get("LineItems") or ()),
         "tenders": tuple(
             TenderSeen(t["ordinal"], t["account_code"], t["account_id"], Decimal(t["amount"])) for t in body["payments"]
         ),

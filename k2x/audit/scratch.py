@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from k2x.audit.documents import Invoice, Payment
+from k2x.audit.documents import CreditNote, Invoice, Payment
 from k2x.audit.facts import (
     CommandSeen,
     EntryGone,
@@ -38,6 +38,10 @@ CREATE TABLE invoices(org TEXT, id TEXT COLLATE NOCASE, number TEXT COLLATE NOCA
   living INTEGER, claimed INTEGER DEFAULT 0, body BLOB, PRIMARY KEY(org, id)) WITHOUT ROWID;
 CREATE INDEX invoice_number ON invoices(org, number);
 CREATE INDEX invoice_reference ON invoices(org, reference);
+CREATE TABLE credits(org TEXT, id TEXT COLLATE NOCASE, number TEXT COLLATE NOCASE, reference TEXT COLLATE NOCASE,
+  twin TEXT, living INTEGER, claimed INTEGER DEFAULT 0, body BLOB, PRIMARY KEY(org, id)) WITHOUT ROWID;
+CREATE INDEX credit_number ON credits(org, number);
+CREATE INDEX credit_reference ON credits(org, reference);
 CREATE TABLE payments(org TEXT, id TEXT COLLATE NOCASE, invoice TEXT COLLATE NOCASE, marker TEXT COLLATE NOCASE,
   body BLOB, PRIMARY KEY(org, id)) WITHOUT ROWID;
 CREATE INDEX payment_invoice ON payments(org, invoice);
@@ -51,6 +55,7 @@ _GONE, _OF_LEDGER = -1, len(_KINDS)  # rows without a fact of their own: an entr
 _NUMBER = {kind: number for number, kind in enumerate(_KINDS)}
 _PACKINGS = [Packing(kind) for kind in _KINDS]
 _ENTRY, _INVOICE, _PAYMENT, _FINDING = Packing(EntrySeen), Packing(Invoice), Packing(Payment), Packing(Finding)
+_CREDIT = Packing(CreditNote)
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Dossier:
     late: bool = False
     invoices: tuple[Invoice, ...] = ()
     payments: tuple[Payment, ...] = ()
+    credits: tuple[CreditNote, ...] = ()
 
 
 @dataclass
@@ -78,6 +84,7 @@ class Scratch:
 
     path: Path | None = None
     _facts: list[tuple[Any, ...]] = field(default_factory=list)
+    _any_credits: bool = False
 
     def __post_init__(self) -> None:
         self._db = sqlite3.connect(str(self.path or ":memory:"), isolation_level=None, check_same_thread=False)
@@ -141,6 +148,16 @@ class Scratch:
             rows,
         )
 
+    def add_credits(self, credits: Iterable[CreditNote]) -> None:
+        """Likewise. Nothing is looked for in a shop without any."""
+        rows = [(c.org, c.id, c.number, c.reference, twin(c), c.living, _CREDIT.pack(c)) for c in credits]
+        self._any_credits = self._any_credits or bool(rows)
+        self._db.executemany(
+            "INSERT OR REPLACE INTO credits(org, id, number, reference, twin, living, body)"
+            " VALUES(?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+
     def add_payments(self, payments: Iterable[Payment]) -> None:
         rows = [(p.org, p.id, p.invoice_id, p.marker, _PAYMENT.pack(p)) for p in payments]
         self._db.executemany("INSERT OR REPLACE INTO payments VALUES(?, ?, ?, ?, ?)", rows)
@@ -168,6 +185,26 @@ class Scratch:
                 payments |= self._payments(org, "marker", entry.number)
         return replace(dossier, invoices=tuple(found.values()), payments=tuple(payments.values()))
 
+    def credits_beside(
+        self, dossier: Dossier, org: str, ids: Iterable[str], numbers: Iterable[str], references: Iterable[str]
+    ) -> Dossier:
+        """The order with the credit notes under its refunds' ids, numbers or references, and the money back."""
+        if not self._any_credits:
+            return dossier
+        found: dict[str, CreditNote] = {}
+        for column, values in (("id", ids), ("number", numbers), ("reference", references)):
+            table = "credits" + ("" if column == "id" else f" INDEXED BY credit_{column}")
+            query = f"SELECT id, body FROM {table} WHERE org = ? AND {column} = ?"  # noqa: S608 - constants
+            for value in {one for one in values if one}:
+                found |= {own: _CREDIT.unpack(body) for own, body in self._db.execute(query, (org, value))}
+        payments: dict[str, Payment] = {}
+        for own in found:
+            payments |= self._payments(org, "invoice", own)
+        for entry in dossier.entries:
+            if entry.kind == "refund" and entry.org == org and entry.number:
+                payments |= self._payments(org, "marker", entry.number)
+        return replace(dossier, credits=tuple(found.values()), payments=(*dossier.payments, *payments.values()))
+
     def _is_of_another(self, org: str, number: str, key: str) -> bool:
         """Two orders may share a reference, or want one number, if a rule takes these from a column of the order."""
         query = "SELECT key FROM ledger INDEXED BY ledger_number WHERE org = ? AND number = ?"
@@ -194,6 +231,21 @@ class Scratch:
         query = "SELECT body FROM invoices INDEXED BY invoice_twin WHERE org = ? AND twin = ? AND living AND claimed"
         return [_INVOICE.unpack(body) for (body,) in self._db.execute(query, (invoice.org, twin(invoice)))]
 
+    def claim_credits(self, org: str, ids: Iterable[str]) -> None:
+        """These credit notes are explained by a refund."""
+        self._db.executemany("UPDATE credits SET claimed = 1 WHERE org = ? AND id = ?", [(org, own) for own in ids])
+
+    def unclaimed_credits(self, org: str) -> Iterator[CreditNote]:
+        """Living credit notes that no order explains."""
+        query = "SELECT body FROM credits WHERE org = ? AND living AND NOT claimed ORDER BY number, id"
+        for (body,) in self._db.cursor().execute(query, (org,)):
+            yield _CREDIT.unpack(body)
+
+    def credit_twins(self, note: CreditNote) -> list[CreditNote]:
+        """Claimed living credit notes of the same contact, day, currency and total."""
+        query = "SELECT body FROM credits INDEXED BY credit_twin WHERE org = ? AND twin = ? AND living AND claimed"
+        return [_CREDIT.unpack(body) for (body,) in self._db.execute(query, (note.org, twin(note)))]
+
     def order_of(self, invoice: Invoice) -> str:
         """instance|OrderID by the ledger; empty where it does not know the number."""
         query = "SELECT key FROM ledger INDEXED BY ledger_number WHERE org = ? AND number = ?"
@@ -203,6 +255,7 @@ class Scratch:
     def index_twins(self) -> None:
         """Once, after reading: most audits look for no twin at all."""
         self._db.execute("CREATE INDEX IF NOT EXISTS invoice_twin ON invoices(org, twin) WHERE claimed")
+        self._db.execute("CREATE INDEX IF NOT EXISTS credit_twin ON credits(org, twin) WHERE claimed")
 
     # -- findings -----------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Reads an organisation's invoices and payments from Xero's API over plain HTTP, apart from the sink's client.
+"""Reads an organisation's sales documents and payments from Xero's API over plain HTTP, apart from the sink's client.
 
 Guarantee: of a list that moves while it is read nothing is missed. Rows come by the time of their last change, and the
 next page is asked for by that time, never by its number: a row that changes meanwhile only comes once more.
@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 
 import httpx
 
 from k2x.audit import documents
-from k2x.audit.documents import Invoice, Payment
+from k2x.audit.documents import CreditNote, Invoice, Payment
 from k2x.audit.errors import XeroNotNow, XeroUnreadable
 from k2x.audit.pace import Pace
 from k2x.in_words import moment, span
@@ -31,9 +32,10 @@ _BACKOFF_S = 2.0
 _SLICE_S = 30.0  # a long wait is slept in slices, so that Ctrl-C and the progress line are prompt
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 
+_SALES = {"Invoices": "ACCREC", "CreditNotes": "ACCRECCREDIT"}  # the type of a sale; purchases are nobody's here
 _MOMENT = timedelta(seconds=2)  # from a second early to the end of the second that the header names
 
-T = TypeVar("T", Invoice, Payment)
+T = TypeVar("T", Invoice, CreditNote, Payment)
 _Reads = Callable[[str, Mapping[str, Any]], T]
 
 
@@ -101,6 +103,16 @@ class XeroBooks:
         where = ['Type=="ACCREC"', *_dated(since, until)]
         yield from self._all("Invoices", " AND ".join(where), documents.invoice)
 
+    def credit_notes(self, since: date | None = None, until: date | None = None) -> Iterator[list[CreditNote]]:
+        """Sales credit notes dated from `since` to `until`, likewise."""
+        where = ['Type=="ACCRECCREDIT"', *_dated(since, until)]
+        yield from self._all("CreditNotes", " AND ".join(where), documents.credit_note)
+
+    def refund_payments(self, since: date | None = None) -> Iterator[list[Payment]]:
+        """The money back of sales credit notes from `since` on, deleted ones too."""
+        where = ['PaymentType=="ARCREDITPAYMENT"', *_dated(since, None)]
+        yield from self._all("Payments", " AND ".join(where), documents.payment)
+
     def payments(self, since: date | None = None) -> Iterator[list[Payment]]:
         """Payments of sales invoices from `since` on, deleted ones too: an invoice shows neither these nor accounts."""
         where = ['PaymentType=="ACCRECPAYMENT"', *_dated(since, None)]
@@ -118,8 +130,19 @@ class XeroBooks:
         where = f'Type=="ACCREC" AND Reference=="{_quoted(reference)}"'
         return self._page("Invoices", {"where": where}, documents.invoice)
 
-    def payments_of(self, invoice_ids: Iterable[str]) -> Iterator[list[Payment]]:
-        for some in _chunks(invoice_ids, _ORS):
+    def credit_note(self, key: str) -> CreditNote | None:
+        """By id or number; each costs a call, as Xero takes no list of either (xero.md §1.7)."""
+        body = self._get(f"CreditNotes/{quote(key, safe='')}", {"unitdp": "4"}, None, absent=True)
+        rows = [row for row in (body or {}).get("CreditNotes") or () if row.get("Type") in (None, "ACCRECCREDIT")]
+        return documents.credit_note(self.address.org, rows[0]) if rows else None
+
+    def credit_notes_by_reference(self, reference: str) -> list[CreditNote]:
+        where = f'Type=="ACCRECCREDIT" AND Reference=="{_quoted(reference)}"'
+        return self._page("CreditNotes", {"where": where}, documents.credit_note)
+
+    def payments_of(self, document_ids: Iterable[str]) -> Iterator[list[Payment]]:
+        """Of invoices and of credit notes."""
+        for some in _chunks(document_ids, _ORS):
             where = " OR ".join(f'Invoice.InvoiceID==guid("{one}")' for one in some)
             yield self._page("Payments", {"where": where}, documents.payment)
 
@@ -184,18 +207,19 @@ class XeroBooks:
     ) -> list[T]:
         # Only a paged list shows lines and payments.
         asked = {"page": "1", "pageSize": str(self._size), "order": "UpdatedDateUTC ASC", "unitdp": "4", **query}
-        body = self._get(resource, asked, since)
+        body = self._get(resource, asked, since) or {}
         rows = body.get(resource)
         if not isinstance(rows, list):
             raise XeroUnreadable(f"{self.address.org}: Xero's answer to GET {resource} holds no {resource}. Try again.")
-        return [
-            read(self.address.org, row) for row in rows if resource != "Invoices" or row.get("Type") in (None, "ACCREC")
-        ]
+        kinds = (None, _SALES[resource]) if resource in _SALES else ()
+        return [read(self.address.org, row) for row in rows if not kinds or row.get("Type") in kinds]
 
     # -- calls --------------------------------------------------------------------------------------------------
 
-    def _get(self, resource: str, query: Mapping[str, str], since: datetime | None) -> dict[str, Any]:
-        """A 429 costs no try: the pace waits it out, or says when to come again."""
+    def _get(
+        self, resource: str, query: Mapping[str, str], since: datetime | None, *, absent: bool = False
+    ) -> dict[str, Any] | None:
+        """A 429 costs no try: the pace waits it out, or says when to come again. `absent`: a 404 is an answer, None."""
         tries, renewed = 0, False
         while True:
             answer = self._send(resource, query, since)
@@ -207,6 +231,8 @@ class XeroBooks:
                 self._tokens.renew(self._tokens.token().id)
                 renewed = True
                 continue
+            elif absent and answer.status_code == httpx.codes.NOT_FOUND:
+                return None
             elif answer.status_code in (httpx.codes.OK, httpx.codes.NOT_MODIFIED):
                 body = _json(answer)
                 if body is not None:
@@ -275,7 +301,7 @@ def _chunks(values: Iterable[str], size: int = _IDS) -> Iterator[list[str]]:
 
 def _json(answer: httpx.Response) -> dict[str, Any] | None:
     if answer.status_code == 304:  # nothing has changed since
-        return {"Invoices": [], "Payments": []}
+        return {"Invoices": [], "Payments": [], "CreditNotes": []}
     try:
         body = json.loads(answer.content, parse_float=Decimal)
     except ValueError:

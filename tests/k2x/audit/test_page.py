@@ -22,7 +22,7 @@ from k2x.audit.scratch import Scratch
 from k2x.audit.summary import Summary
 from k2x.cli import main
 from k2x.shipped import rules_dir
-from tests.k2x.audit.files import DAY, T0
+from tests.k2x.audit.files import DAY, T0, invoice
 
 HUNDRED = Decimal("100.00")
 
@@ -56,7 +56,7 @@ def outcome() -> Iterator[Outcome]:
         made.summary.order(verdict)
         made.scratch.add_findings(verdict.findings)
     stray = Finding("foreign_invoice", "uk", "emea/GoatUK", "", "UK-999", "nobody's", DAY)
-    made.summary.stray(stray, "GBP", Decimal("9.50"))
+    made.summary.stray(stray, invoice(id="i-9", number="UK-999", total=Decimal("9.50")))
     made.scratch.add_findings([stray])
     yield made
     made.close()
