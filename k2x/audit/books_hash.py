@@ -1,5 +1,7 @@
 """One number for an organisation's sales books: equal where two hold the same documents, sums and payments. Pure.
 
+Documents are invoices and credit notes; books without any credit note have the number they would have without these.
+
 Xero's own ids and times are left out, and so is what is voided or deleted: it counts in no report. So a rebuilt
 organisation can be compared with the first one, whatever day it was rebuilt on.
 """
@@ -20,21 +22,28 @@ _DATE = re.compile(r"^/Date\((-?\d+)([+-]\d{4})?\)/$")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def books_hash(invoices: Iterable[Document], payments: Iterable[Document]) -> str:
-    """sha256 over `entries`. Documents as `GET Invoices` (paged, so with lines) and `GET Payments` show them."""
+def books_hash(
+    invoices: Iterable[Document], payments: Iterable[Document], credit_notes: Iterable[Document] = ()
+) -> str:
+    """sha256 over `entries`. Documents as `GET Invoices` and `GET CreditNotes` (paged, so with lines) and
+    `GET Payments` show them."""
     whole = hashlib.sha256()
-    for entry in entries(invoices, payments):
+    for entry in entries(invoices, payments, credit_notes):
         whole.update(entry.encode())
         whole.update(b"\n")
     return whole.hexdigest()
 
 
-def entries(invoices: Iterable[Document], payments: Iterable[Document]) -> list[str]:
+def entries(
+    invoices: Iterable[Document], payments: Iterable[Document], credit_notes: Iterable[Document] = ()
+) -> list[str]:
     """The books as sorted lines of text, one a document or a payment: two that differ can be compared by eye."""
     sales = [row for row in invoices if row.get("Type") == "ACCREC" and row.get("Status") not in _GONE]
+    notes = [row for row in credit_notes if row.get("Type") == "ACCRECCREDIT" and row.get("Status") not in _GONE]
     numbers = {str(row["InvoiceID"]): str(row.get("InvoiceNumber") or "") for row in sales}
+    numbers |= {str(row["CreditNoteID"]): str(row.get("CreditNoteNumber") or "") for row in notes}
     paid = (row for row in payments if row.get("Status") not in _GONE)
-    return sorted([*map(_invoice, sales), *_payments(paid, numbers)])
+    return sorted([*map(_invoice, sales), *map(_credit_note, notes), *_payments(paid, numbers)])
 
 
 def _invoice(row: Document) -> str:
@@ -46,6 +55,23 @@ def _invoice(row: Document) -> str:
             f"contact {(row.get('Contact') or {}).get('ContactNumber') or '-'}",
             f"{_day(row, 'Date')} due {_day(row, 'DueDate')}",
             _numbers(row, "CurrencyRate", "SubTotal", "TotalTax", "Total", "AmountDue", "AmountPaid"),
+            lines,
+        ]
+    )
+
+
+def _credit_note(row: Document) -> str:
+    lines = "; ".join(_line(line) for line in row.get("LineItems") or ())
+    used = ((one.get("Invoice") or {}, one) for one in row.get("Allocations") or ())
+    allocated = sorted(f"{invoice.get('InvoiceNumber')} {_numbers(one, 'Amount')}" for invoice, one in used)
+    return " | ".join(
+        [
+            f"credit note {row.get('CreditNoteNumber')}",
+            _texts(row, "Reference", "Status", "LineAmountTypes", "CurrencyCode"),
+            f"contact {(row.get('Contact') or {}).get('ContactNumber') or '-'}",
+            _day(row, "Date"),
+            _numbers(row, "CurrencyRate", "SubTotal", "TotalTax", "Total", "RemainingCredit"),
+            *([f"allocated {', '.join(allocated)}"] if allocated else []),
             lines,
         ]
     )

@@ -31,13 +31,17 @@ class Case:
 
     def __init__(self, dossier: Dossier, stores: Mapping[str, Store]) -> None:
         self.dossier = dossier
-        self.latest: OrderSeen | None = max(
-            dossier.orders, key=lambda v: (v.readable, v.version, v.observed_at), default=None
-        )
-        self.store = self._store_name()
-        self._route = stores.get(self.store) or Store("", "")
         self.commands = [command for command in dossier.commands if command.kind != "REFUND"]
         self.results = [result for result in dossier.results if result.kind == "order"]
+        self.latest = self._latest()
+        self.store = self._store_name()
+        self._route = stores.get(self.store) or Store("", "")
+
+    def _latest(self) -> OrderSeen | None:
+        """The newest version that is more than a refund; where there is none, the newest."""
+        own = self.dossier.orders
+        whole = [version for version in own if not self.only_a_refund(version)]
+        return max(whole or own, key=lambda v: (v.readable, v.version, v.observed_at), default=None)
 
     def _store_name(self) -> str:
         if self.latest is not None and self.latest.store:
@@ -173,7 +177,8 @@ class Case:
         return any(command.version == version for command in self.commands)
 
     def only_a_refund(self, version: OrderSeen) -> bool:
-        """Whether nothing came of this version but a refund, which is judged by itself."""
+        """Whether nothing came of this version but a refund, which is judged by itself: nothing in it says that the
+        order was paid."""
         made = any(c.kind == "REFUND" and c.version == version.version for c in self.dossier.commands)
         return made and not self._sold_at(version.version)
 

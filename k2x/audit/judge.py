@@ -149,7 +149,7 @@ class _Judgement:
         if latest is None or entry is None or entry.version is None or latest.version <= entry.version:
             return
         if self.case.only_a_refund(latest):
-            return
+            return  # no version of the order is anything else
         if self.case.word is None and self.case.letter is None and not self._on_its_way():
             text = f"posted as {entry.number}; the newer version {latest.version.isoformat()} left no trace"
             self._say("version_lost", text)
@@ -166,6 +166,9 @@ class _Judgement:
             return "waiting"
         if entry is not None and entry.state in ("INTENDED", "POSTED"):
             return self._open(entry)
+        latest = self.case.latest
+        if latest is not None and self.case.only_a_refund(latest):
+            return "suppressed"  # never paid, so far as anything says
         if word is not None and word.outcome in _WORDS and (letter is None or word.at > letter.at):
             return _WORDS[word.outcome]
         if letter is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import date, datetime
 from functools import cached_property
@@ -9,18 +10,19 @@ from functools import cached_property
 from k2x.audit.case import Case
 from k2x.audit.differences import Posted
 from k2x.audit.documents import CreditNote
-from k2x.audit.facts import CommandSeen, EntrySeen, RefundSeen, ResultSeen
+from k2x.audit.facts import CommandSeen, EntrySeen, OrderSeen, RefundSeen, ResultSeen
 from k2x.audit.standpoint import LONG_AGO
 
 
 class RefundCase:
     """One refund of an order. What its sale is about is the order's `Case`."""
 
-    def __init__(self, case: Case, id_: str) -> None:
+    def __init__(self, case: Case, id_: str, sent_as: Collection[str]) -> None:
+        """`sent_as`: its ids in Kentico's events, where these do not fit a number as they are."""
         own, self.case, self.id = case.dossier, case, id_
-        self.events = [seen for seen in own.orders if seen.refund is not None and seen.refund.id == id_]
+        self.events = [seen for seen in own.orders if seen.refund is not None and seen.refund.id in sent_as]
         self.commands = [c for c in own.commands if c.kind == "REFUND" and c.refund == id_ and c.org == case.org]
-        self.letters = [letter for letter in own.letters if letter.refund == id_]
+        self.letters = [letter for letter in own.letters if letter.refund in sent_as or letter.refund == id_]
         self.entries = [e for e in own.entries if e.refund == id_ and e.org == case.org]
 
     @cached_property
@@ -113,6 +115,22 @@ class RefundCase:
 def refunds_of(case: Case) -> list[RefundCase]:
     """Every refund of the order that anything speaks of, as they came."""
     own = case.dossier
-    ids = [seen.refund.id for seen in own.orders if seen.refund is not None]
-    ids += [one.refund for some in (own.commands, own.letters, own.entries) for one in some if one.refund]
-    return [RefundCase(case, one) for one in dict.fromkeys(ids)]
+    known = dict.fromkeys(one.refund for some in (own.commands, own.entries) for one in some if one.refund)
+    sent_as: dict[str, set[str]] = {id_: {id_} for id_ in known}
+    for seen in own.orders:
+        if seen.refund is not None:
+            sent_as.setdefault(_made_of(seen, seen.refund, own.commands, known), set()).add(seen.refund.id)
+    for letter in own.letters:
+        if letter.refund and not any(letter.refund in ids for ids in sent_as.values()):
+            sent_as[letter.refund] = {letter.refund}
+    return [RefundCase(case, id_, ids) for id_, ids in sent_as.items()]
+
+
+def _made_of(seen: OrderSeen, told: RefundSeen, made: Iterable[CommandSeen], known: Collection[str]) -> str:
+    """The id that an event's refund has in commands and numbers: a foreign id is shortened there, so that only the
+    version tells whose it is, and, of several refunds of one version, the amount."""
+    if told.id in known:
+        return told.id
+    fitting = [one for one in made if one.kind == "REFUND" and one.version == seen.version]
+    alike = [one for one in fitting if one.total == told.amount]
+    return next((one.refund for one in (*alike, *fitting)), told.id)

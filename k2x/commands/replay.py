@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
@@ -109,7 +109,9 @@ def run(
 @config_option
 @_filters
 @click.option(
-    "--look", is_flag=True, help="Read Xero's invoices too (a call reads 1,000): numbers that are taken are found."
+    "--look",
+    is_flag=True,
+    help="Read Xero's invoices and credit notes too (a call reads 1,000): numbers that are taken are found.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def plan(config: Path, look: bool, as_json: bool, **filters: Any) -> None:
@@ -196,10 +198,16 @@ def chosen_by(
     )
 
 
-def _pages(settings: Settings, kafka: dict[str, Any], line: Line) -> Callable[[str], Iterator[list[Invoice]]]:
-    """Xero's invoices, an organisation at a time, within the share of its calls that tools may use."""
+def _pages(settings: Settings, kafka: dict[str, Any], line: Line) -> Callable[[str], Iterator[Sequence[Invoice]]]:
+    """Xero's invoices and credit notes, an organisation at a time, within the share of its calls that tools may use."""
     books = wiring.xero_books(settings, kafka, say=line.say)
-    return lambda org: books(org).invoices()
+
+    def pages(org: str) -> Iterator[Sequence[Invoice]]:
+        own = books(org)
+        yield from own.invoices()
+        yield from own.credit_notes()
+
+    return pages
 
 
 def _begun(chosen: Chosen, kafka: dict[str, Any], by: str) -> Replay:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from k2x.audit import documents
-from k2x.audit.documents import Invoice, Payment
+from k2x.audit.documents import CreditNote, Invoice, Payment
 from k2x.errors import SandboxFailed
 
 
@@ -24,11 +24,12 @@ class Books:
         exported: dict[str, Any] = self._get(f"/_sandbox/books/{org}")
         return exported
 
-    def documents(self, org: str) -> tuple[list[Invoice], list[Payment]]:
-        """Sales invoices and payments, as the audit reads them from Xero itself."""
+    def documents(self, org: str) -> tuple[list[Invoice], list[CreditNote], list[Payment]]:
+        """Sales invoices, sales credit notes and payments, as the audit reads them from Xero itself."""
         books = self.export(org)
         invoices = [documents.invoice(org, row) for row in books["invoices"] if row["Type"] == "ACCREC"]
-        return invoices, [documents.payment(org, row) for row in books["payments"] if "Invoice" in row]
+        notes = [documents.credit_note(org, row) for row in books["credit_notes"] if row["Type"] == "ACCRECCREDIT"]
+        return invoices, notes, [documents.payment(org, row) for row in books["payments"] if "Invoice" in row]
 
     def calls(self, org: str) -> int:
         """Requests to the accounting API so far, refused ones included."""

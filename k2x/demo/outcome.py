@@ -12,7 +12,7 @@ from k2x.audit.judge import Verdict
 
 @dataclass(frozen=True)
 class Account:
-    """Totals of all organisations, or of one."""
+    """Totals of all organisations, or of one. Orders are counted once each; their refunds, `refunds`, beside them."""
 
     orders_in: int
     suppressed: int
@@ -30,6 +30,8 @@ class Account:
     calls_per_order: float
     p50_latency_s: float
     p95_latency_s: float
+    refunds: int = 0
+    refunded: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The one object of `k2x demo --once --json` (DESIGN §6)."""
@@ -53,7 +55,7 @@ def account(verdicts: Sequence[Verdict], calls: int, strays: int = 0) -> Account
         waiting=states["waiting"],
         parked=states["parked"],
         held=sum(v.held for v in verdicts),
-        lost=states["lost"],
+        lost=sum(v.state == "lost" or bool(v.found("lost")) for v in verdicts),
         doubled=sum(bool(v.doubled) for v in verdicts),
         drift=sum(bool(v.drift) for v in verdicts),
         unmatched=strays + sum(bool(v.found("unmatched")) for v in verdicts),
@@ -61,6 +63,8 @@ def account(verdicts: Sequence[Verdict], calls: int, strays: int = 0) -> Account
         calls_per_order=round(calls / states["posted"], 3) if states["posted"] else 0.0,
         p50_latency_s=round(percentile(latencies, 0.50), 2),
         p95_latency_s=round(percentile(latencies, 0.95), 2),
+        refunds=sum(bool(refund.id) for v in verdicts for refund in v.refunds),
+        refunded=sum(refund.state == "refunded" for v in verdicts for refund in v.refunds),
     )
 
 

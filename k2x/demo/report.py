@@ -64,7 +64,7 @@ def table(look: Look) -> str:
 
 def faults(verdicts: Sequence[Verdict], strays: Sequence[Finding] = ()) -> str:
     """What should never be: whatever the audit has found."""
-    found = [finding for verdict in verdicts for finding in verdict.findings]
+    found = [finding for verdict in verdicts for finding in verdict.all_findings]
     lines = [f"  {f.kind.upper()} {f.code} {f.order} of {f.store}: {f.text}" for f in (*found, *strays)]
     return "\n".join(["Not as it must be", *lines, ""]) if lines else ""
 

@@ -199,8 +199,9 @@ def _look_now(world: World, shop: Any) -> Look:
         if fact is not None:
             scratch.add(fact)
     for org in orgs:
-        invoices, payments = books.documents(org)
+        invoices, notes, payments = books.documents(org)
         scratch.add_invoices(invoices)
+        scratch.add_credits(notes)
         scratch.add_payments(payments)
     court = Court(scratch, wiring.audited_stores(settings), None, Scope(orgs))
     verdicts = [verdict for verdict in map(court.judge, court.dossiers()) if verdict is not None]

@@ -6,7 +6,7 @@ Reads source, ledger, rules and reference topics; writes nothing, moves no offse
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,6 +61,7 @@ class Forecast:
     day: int
     day_left: int | None
     looked: int | None = None  # invoices of Xero's that were looked at; None: nobody has looked
+    looked_credits: int = 0  # and credit notes
 
     @property
     def days(self) -> int:
@@ -77,18 +78,20 @@ class Forecast:
             "days": self.days,
         }
         known = {"day_calls_left": self.day_left, "invoices_looked_at": self.looked}
+        known["credit_notes_looked_at"] = None if self.looked is None else self.looked_credits
         return {"sent": self.records, **self.tally.as_json(), **times, **known}
 
 
 class Planner:
-    """Plans one organisation after another. `look(org)` pages through Xero's invoices, where that is asked for."""
+    """Plans one organisation after another. `look(org)` pages through Xero's invoices and credit notes, where that is
+    asked for."""
 
     def __init__(
         self,
         settings: Settings,
         kafka: Mapping[str, Any],
         codec: Codec,
-        look: Callable[[str], Iterable[list[Invoice]]] | None = None,
+        look: Callable[[str], Iterable[Sequence[Invoice]]] | None = None,
         say: Callable[[str], None] = lambda line: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -130,13 +133,13 @@ class Planner:
         day = max(1, limits.day - limits.day_reserve)
         left = None if day_left is None else max(0, day_left - limits.day_reserve)
         seconds = lane.seconds if lane.calls else 0.0
-        looked = None if books is None else books.count
-        return Forecast(org, records, tally, lane.calls, seconds, lane.unsure, day, left, looked)
+        looked, credits = (None, 0) if books is None else (books.invoices, books.credit_notes)
+        return Forecast(org, records, tally, lane.calls, seconds, lane.unsure, day, left, looked, credits)
 
     def _books(self, org: str, path: Path) -> Looked | None:
         if self._look is None:
             return None
-        return Looked(path, self._look(org), lambda count: self._say(f"{org}: {count:,} of Xero's invoices read"))
+        return Looked(path, self._look(org), lambda count: self._say(f"{org}: {count:,} of Xero's documents read"))
 
     def _take(self, made: Made, told: Mapping[str, Any], lane: PaperLane) -> None:
         """A command goes to the lane on paper; what makes none has its result at once, as streams would write it."""

@@ -92,6 +92,9 @@ def outcome(org: str, tally: Tally, *, tense: str = "") -> list[str]:
     found = [f"{number:,} {name if number != 1 else name[:-1]}" for name, number in tally.adopted.items() if number]
     if found:
         lines.append(f"  {tense + 'adopt':12} {', '.join(found)}, which Xero has already")
+    if tally.refunds:
+        said = ", ".join(f"{number:,} {_WORDS.get(word, word)}" for word, number in sorted(tally.refunds.items()))
+        lines.append(f"  {'refunds':12} {said}")
     if tally.updates:
         said = ", ".join(f"{number:,} {_WORDS[word]}" for word, number in sorted(tally.updates.items()))
         lines.append(f"  {'updates':12} {said} (customers and products)")
@@ -106,7 +109,8 @@ def forecast(found: Forecast) -> list[str]:
     """Lines on what a replay would do to one organisation."""
     lines = outcome(found.org, found.tally, tense="to ")
     if found.looked is not None:
-        lines.append(f"  {'looked at':12} {found.looked:>9,}  sales invoices of Xero's")
+        credits = f" and {found.looked_credits:,} credit notes" if found.looked_credits else ""
+        lines.append(f"  {'looked at':12} {found.looked:>9,}  sales invoices{credits} of Xero's")
     if found.unsure:
         lines.append(f"  {'':12} {found.unsure:,} of the contacts only if Xero shows them otherwise")
     if not found.calls:

@@ -39,7 +39,9 @@ def verdicts(found: Sequence[Verdict], expected: Mapping[str, str]) -> list[Viol
     for key in sorted(expected.keys() - by_key.keys()):
         wrong.append(Violation("lost", key, "the shop has sent it, and it is on no topic"))
     for v in found:
-        wrong += [Violation(finding.kind, v.key, finding.text) for finding in v.findings if finding.kind != "lost"]
+        own = [finding for finding in v.findings if finding.kind != "lost"]  # the order's own loss is told below
+        own += [finding for refund in v.refunds for finding in refund.findings]
+        wrong += [Violation(finding.kind, v.key, finding.text) for finding in own]
         meant = end_of(expected[v.key]) if v.key in expected else "known to the shop"
         if v.state == "lost":
             wrong.append(Violation("lost", v.key, f"no end; it must be {meant}"))

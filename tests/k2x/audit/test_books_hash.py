@@ -86,6 +86,38 @@ def test_every_cent_day_account_and_number_changes_it(change: Callable[[Row, Row
     assert books_hash([row, invoice("UK-2")], [paid, payment("UK-2")]) != HASH
 
 
+def note(**changes: Any) -> Row:
+    """A part of UK-1, given back."""
+    row = invoice()
+    kept = ("Contact", "Date", "DateString", "CurrencyCode", "CurrencyRate", "LineAmountTypes", "LineItems")
+    return {
+        **{name: row[name] for name in kept if name in row}, "Type": "ACCRECCREDIT", "CreditNoteID": "id-CN-UK-1-r1",
+        "CreditNoteNumber": "CN-UK-1-r1", "Reference": "CN-UK-1-r1", "Status": "PAID", "SubTotal": 100.0,
+        "TotalTax": 20.0, "Total": 120.0, "RemainingCredit": 0.0, "Allocations": [], **changes,
+    }  # fmt: skip
+
+
+BOOKS = ([invoice()], [payment(), payment("CN-UK-1-r1")])
+
+
+def test_credit_notes_and_the_money_back_are_part_of_the_books() -> None:
+    ours = books_hash(*BOOKS, [note()])
+    assert ours != books_hash(*BOOKS)
+    assert ours != books_hash([invoice()], [payment()], [note()]), "the money back"
+    others = (note(Status="VOIDED"), note(Total=119.0), note(RemainingCredit=1.0), note(DateString="2026-11-21"))
+    assert ours not in {books_hash(*BOOKS, [other]) for other in others}
+    allocated = note(Allocations=[{"Amount": 5.0, "Invoice": {"InvoiceNumber": "UK-1"}}])
+    assert ours != books_hash(*BOOKS, [allocated])
+    moved = payment("CN-UK-1-r1", Invoice={"InvoiceID": "x"}, PaymentID="y")
+    assert ours == books_hash([invoice()], [moved, payment()], [note(CreditNoteID="x", UpdatedDateUTC="/Date(7)/")])
+
+
+def test_books_without_credit_notes_have_the_hash_that_they_always_had() -> None:
+    assert books_hash([invoice(), invoice("UK-2")], [payment(), payment("UK-2")], []) == HASH
+    bought = [note(Type="ACCPAYCREDIT"), note(Status="VOIDED")]
+    assert books_hash([invoice(), invoice("UK-2")], [payment(), payment("UK-2")], bought) == HASH
+
+
 def test_books_that_differ_can_be_compared_by_eye() -> None:
     (ours, paid) = entries([invoice()], [payment()])
     assert ours.startswith("invoice UK-1 | Reference=1 Status=PAID LineAmountTypes=Inclusive CurrencyCode=GBP")

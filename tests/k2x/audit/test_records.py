@@ -20,6 +20,7 @@ from k2x.audit.facts import (
     HintSeen,
     LetterSeen,
     OrderSeen,
+    RefundSeen,
     ResultSeen,
     TenderSeen,
 )
@@ -145,6 +146,44 @@ def test_a_sale_keeps_what_each_account_and_each_tender_must_get(reader: FactRea
     assert reader.workers_at == AT
 
 
+def give_back(**changes: Any) -> dict[str, Any]:
+    made: Any = commands.refund(7, **changes)
+    return {**made, "body": ("k2x.xero.RefundNote", made["body"])}
+
+
+def test_a_refund_keeps_what_its_credit_note_must_be(reader: FactReader) -> None:
+    found = fact(reader, Read(topics.commands("uk"), b"shop|7", CODEC.encode("command", give_back())))
+    assert isinstance(found, CommandSeen)
+    assert (found.kind, found.refund, found.number, found.id) == ("REFUND", "r1", "CN-W-7-r1", "shop|7@10")
+    assert (found.total, found.tax, str(found.date)) == (Decimal("30.00"), Decimal("5.00"), "2026-11-21")
+    assert found.sums == (AccountSum("200", "OUTPUT2", Decimal("30.00"), 1),)
+    assert [(tender.ordinal, tender.amount) for tender in found.tenders] == [(1, Decimal("30.00"))]
+
+
+def test_a_refund_is_known_by_its_event_its_letters_and_its_ledger_entries(reader: FactReader) -> None:
+    told: Any = {
+        "refund_id": "r1", "refunded_at": T0, "currency": "GBP", "amount": Decimal("30.000000000"), "reason": None,
+        "lines": [], "shipping": None, "tender": None, "transaction_id": None,
+    }  # fmt: skip
+    order = CODEC.encode("order", {**samples.order(7), "refund": told})
+    event = fact(reader, Read(topics.ORDERS, b"emea|7", order))
+    assert isinstance(event, OrderSeen)
+    assert event.refund == RefundSeen("r1", Decimal("30.000000000"), "GBP", T0)
+    by_order = fact(reader, Read(topics.dead_letter(topics.ORDERS), b"emea|7", order))
+    by_command = Read(topics.dead_letter(topics.commands("uk")), b"shop|7", CODEC.encode("command", give_back()))
+    assert [cast(LetterSeen, one).refund for one in (by_order, fact(reader, by_command))] == ["r1", "r1"]
+    sold = Read(topics.dead_letter(topics.commands("uk")), b"shop|7", CODEC.encode("command", sale()))
+    assert cast(LetterSeen, fact(reader, sold)).refund == ""
+    for key, kind, held in (
+        ("shop|7|credit_note|a|b", "credit_note", None),
+        ("shop|7|refund|a|b/2", "refund", None),
+        ("shop|7|invoice|0|next|a|b", "next", 4),
+    ):
+        value = entry(kind, command=b"x" if held else None, command_offset=held)
+        found = cast(EntrySeen, fact(reader, Read(topics.ledger("uk"), key.encode(), CODEC.encode("ledger", value))))
+        assert (found.key, found.refund, found.holds) == ("shop|7", "a|b", held)
+
+
 def test_a_contact_s_command_letter_and_entry_are_not_about_an_order(reader: FactReader) -> None:
     who = commands.contact_command(commands.contact(1))
     value = CODEC.encode("command", {**who, "body": ("k2x.xero.Contact", who["body"])})
@@ -186,7 +225,10 @@ def test_an_entry_keeps_its_state_its_open_intention_and_what_it_was(reader: Fac
     assert gone == EntryGone("shop|7", "shop|7|payment|1", "uk")
 
 
-@pytest.mark.parametrize(("kind", "kept"), [("order", True), ("invoice", False), ("letter", False)])
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [("order", True), ("order_refund", True), ("invoice", False), ("refund", False), ("letter", False)],
+)
 def test_of_results_only_those_about_the_whole_order_count(reader: FactReader, kind: str, kept: bool) -> None:
     nothing = ("xero_id", "number", "status", "total", "total_tax", "amount_due", "currency", "hint", "traceparent")
     value = {
@@ -195,7 +237,7 @@ def test_of_results_only_those_about_the_whole_order_count(reader: FactReader, k
         "outcome": "POSTED", "version": T0, "message": "an order", "findings": [], "received_at": T0, "at": AT,
     }  # fmt: skip
     found = fact(reader, Read(topics.RESULTS, b"shop|7", CODEC.encode("result", value)))
-    assert (found == ResultSeen("shop|7", "order", "POSTED", "uk", T0, AT, T0, "an order")) is kept
+    assert (found == ResultSeen("shop|7", kind, "POSTED", "uk", T0, AT, T0, "an order")) is kept
 
 
 def test_letters_of_orders_commands_and_hints_name_their_order(reader: FactReader) -> None:

@@ -338,6 +338,32 @@ def test_a_newer_version_that_was_only_a_refund_is_not_a_version_lost() -> None:
     assert [f.code for f in verdict(without).findings] == ["version_lost"], "its sale had a command of its own"
 
 
+def test_a_refund_of_what_nothing_says_was_paid_leaves_the_order_suppressed() -> None:
+    """The streams send it on alone, as the sink knows whether the order was posted."""
+    early = bare(orders=(told(),), commands=(back(),), entries=(kept(),), results=(answer("WAITING"),))
+    assert (verdict(early).state, states(early), codes(early)) == ("suppressed", ["waiting"], [])
+    before = replace(early, orders=(seen(), told()))
+    assert [f.code for f in verdict(before).findings] == ["no_trace"], "an earlier version must have its own word"
+    assert verdict(replace(before, results=(result("SUPPRESSED"), answer("WAITING")))).state == "suppressed"
+
+
+def test_a_refund_whose_foreign_id_was_shortened_is_the_one_that_was_told() -> None:
+    """Two of one version: the amount tells which is which."""
+    foreign = "re/1Pq zü" * 9
+    mine = refunded(orders=(seen(), told(id_=foreign)))
+    assert (states(mine), codes(mine)) == (["refunded"], [])
+    two = replace(
+        mine,
+        orders=(seen(), told(id_=foreign), told(id_=foreign + "2", amount="2.00")),
+        commands=(*mine.commands, back(id_="r2", id="second", total=TWO, offset=3)),
+    )
+    assert states(two) == ["refunded", "lost"]
+    (_, lost) = verdict(two).refunds
+    assert (lost.id, lost.kentico) == ("r2", TWO)
+    refused = file(orders=(seen(), told(id_=foreign)), letters=(letter(10, refund=foreign),))
+    assert states(refused) == ["refused"]
+
+
 # -- beside Xero's documents ----------------------------------------------------------------------------------------
 
 

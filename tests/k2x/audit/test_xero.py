@@ -98,6 +98,46 @@ def _payment(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _credit_note(number: int) -> dict[str, Any]:
+    line = {"Description": "Boots", "Quantity": 1, "UnitAmount": 30, "AccountCode": "200", "TaxType": "OUTPUT2"}
+    name = f"CN-T-{number}-r1"
+    return {
+        "Type": "ACCRECCREDIT", "Status": "AUTHORISED", "CreditNoteNumber": name, "Reference": name,
+        "Contact": {"ContactNumber": "W1"}, "Date": DAYS[1], "LineAmountTypes": "Inclusive", "LineItems": [line],
+    }  # fmt: skip
+
+
+def _back(note: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "CreditNote": {"CreditNoteID": note["CreditNoteID"]}, "Account": {"Code": "092"}, "Date": DAYS[1],
+        "Amount": 30, "Reference": f"{note['CreditNoteNumber']}/1 re_1",
+    }  # fmt: skip
+
+
+def test_credit_notes_with_lines_and_the_money_back_beside_it_and_none_among_the_invoices(desk: Desk) -> None:
+    made = desk.put("CreditNotes", [_credit_note(number) for number in range(12)])
+    desk.put("Payments", [_back(note) for note in made[:10]])
+    books = desk.books(page=5)
+    found = {note.number: note for note in _all(books.credit_notes(since=date(2026, 11, 1))).values()}
+    assert sorted(found) == sorted(f"CN-T-{number}-r1" for number in range(12))
+    note, open_ = found["CN-T-0-r1"], found["CN-T-11-r1"]
+    assert (note.status, note.total, note.total_tax, note.amount_due) == ("PAID", Decimal(30), Decimal(5), Decimal(0))
+    assert [(s.account, s.amount) for s in note.sums] == [("200", Decimal(30))]
+    assert [(p.marker, p.amount) for p in note.payments] == [("CN-T-0-r1/1", Decimal(30))]
+    assert (open_.status, open_.amount_due, open_.credited) == ("AUTHORISED", Decimal(30), Decimal(0))
+    assert not _all(books.credit_notes(until=date(2026, 10, 31)))
+    back = _all(books.refund_payments())
+    assert {(p.invoice_id, p.account) for p in back.values()} == {(n["CreditNoteID"], "092") for n in made[:10]}
+    books = desk.books()
+    assert not back.keys() & _all(books.payments()).keys()
+    assert [one.id for one in books.credit_notes_by_reference("CN-T-3-r1")] == [found["CN-T-3-r1"].id]
+    assert books.credit_note(note.id) == books.credit_note("cn-t-0-r1")
+    assert books.credit_note("CN-T-0-nobody's") is None
+    desk.edit(action="delete_payment", number="CN-T-1-r1", credit=True)
+    (gone,) = [row for page in books.payments_of([found["CN-T-1-r1"].id]) for row in page]
+    assert (gone.living, gone.marker) == (False, "CN-T-1-r1/1")
+
+
 def _all(pages: Iterator[list[Any]]) -> dict[str, Any]:
     return {row.id: row for page in pages for row in page}
 

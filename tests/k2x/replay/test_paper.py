@@ -16,7 +16,7 @@ from connectors.xero.core.events import ReferenceRow, Transact
 from connectors.xero.core.refresh import CONTACTS
 from connectors.xero.core.state import Job
 from connectors.xero.settings import CoreSettings
-from k2x.audit.documents import Invoice, Payment
+from k2x.audit.documents import CreditNote, Invoice, Payment
 from k2x.replay.forecast import Forecast
 from k2x.replay.looked import Looked
 from k2x.replay.paper import Books, PaperLane, PaperLedger
@@ -24,7 +24,7 @@ from k2x.replay.tally import Tally
 from schemas.codec import Codec
 from schemas.ids import CommittedIds
 from schemas.types import LedgerEntry
-from tests.connectors.xero.commands import contact, contact_command, envelope, item_command, sale, tender
+from tests.connectors.xero.commands import contact, contact_command, envelope, item_command, refund, sale, tender
 
 CODEC = Codec(CommittedIds())
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -73,6 +73,37 @@ def in_xero(order: int, **changes: Any) -> Invoice:
         "contact_id": "c-1", "date": NOW.date(), **changes,
     }  # fmt: skip
     return Invoice(**fields)
+
+
+def note_in_xero(order: int, **changes: Any) -> CreditNote:
+    name = f"CN-W-{order}-r1"
+    fields: dict[str, Any] = {
+        "org": "uk", "id": f"n-{order}", "number": name, "reference": name, "status": "AUTHORISED",
+        "currency": "GBP", "total": Decimal(30), "total_tax": Decimal(5), "amount_due": Decimal(30),
+        "contact_id": "c-1", "date": NOW.date(), **changes,
+    }  # fmt: skip
+    return CreditNote(**fields)
+
+
+def test_having_looked_refunds_are_adopted_written_or_a_conflict(ledger: PaperLedger, tmp_path: Path) -> None:
+    """As after a lost ledger: number and Reference tell a refund's credit note, its markers the money back."""
+    row = '{"ContactID":"c-1","ContactNumber":"WC1","Name":"Customer 1","EmailAddress":null,"ContactStatus":"ACTIVE"}'
+    ledger.apply(Transact(0, {}, reference=(ReferenceRow("CONTACT", "c-1", row, "", NOW),)))
+    back = Payment("uk", "p-1", "n-1", "CN-W-1-r1/1 re_1", Decimal(30))
+    whole = note_in_xero(1, status="PAID", amount_due=Decimal(0), payments=(back,))
+    books = looked(tmp_path, whole, note_in_xero(2), note_in_xero(3, total=Decimal(31)))
+    orders = [sale(n, who=contact(1)) for n in (1, 2, 3, 4)]
+    paper = through(lane(ledger, books=books), *orders, *(refund(n) for n in (1, 2, 3, 4)))
+    assert (books.invoices, books.credit_notes) == (0, 3)
+    assert paper.tally.refunds == {"posted": 3, "refused": 1}
+    assert {name: paper.tally.adopted[name] for name in ("credit_notes", "refunds")} == {
+        "credit_notes": 2,
+        "refunds": 1,
+    }
+    assert {name: paper.tally.written[name] for name in ("credit_notes", "refunds")} == {
+        "credit_notes": 1,
+        "refunds": 2,
+    }
 
 
 def looked(tmp_path: Path, *invoices: Invoice) -> Looked:

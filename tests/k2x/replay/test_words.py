@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from k2x.replay.backlog import Standing
 from k2x.replay.forecast import Forecast
@@ -17,6 +18,7 @@ def tally() -> Tally:
     made.reasons["refused"] = Counter({"validation/unbalanced": 1, "mapping/account_unknown": 2})
     made.written.update(invoices=30, payments=34, contacts=1)
     made.adopted.update(invoices=1)
+    made.refunds.update(posted=4, left_alone=1)
     made.updates.update(left_alone=2)
     return made
 
@@ -29,6 +31,7 @@ def test_an_outcome_is_a_line_a_kind_and_nothing_of_what_there_is_none() -> None
         "  refused              3  2 mapping/account_unknown, 1 validation/unbalanced",
         "  write        30 invoices, 34 payments, 1 contact",
         "  adopt        1 invoice, which Xero has already",
+        "  refunds      1 left alone, 4 posted",
         "  updates      2 left alone (customers and products)",
         "  unreadable           1  not sent: a dead letter says so already",
     ]
@@ -36,6 +39,9 @@ def test_an_outcome_is_a_line_a_kind_and_nothing_of_what_there_is_none() -> None
 
 def test_a_plan_says_calls_minutes_and_days() -> None:
     found = Forecast("uk", 1045, tally(), calls=1200, seconds=1330.0, unsure=2, day=900, day_left=400, looked=77)
+    noted = replace(found, looked_credits=5)
+    assert "  looked at           77  sales invoices and 5 credit notes of Xero's" in forecast(noted)
+    assert noted.as_json()["credit_notes_looked_at"] == 5
     assert forecast(found)[-3:] == [
         "  looked at           77  sales invoices of Xero's",
         "               2 of the contacts only if Xero shows them otherwise",
