@@ -44,7 +44,7 @@ class Payments:
             open_ones.append((document, entry))
         for document, entry in open_ones:
             if document.natural in shown:
-                self.found(document, shown[document.natural])
+                self.found(document, shown[document.natural], job.due)  # which is less by it already
             elif entry is not None and entry["intention"] is not None:
                 document.attempt = entry["intention"]["attempt"] + 1
                 document.not_before = self.desk.inherited(entry)

@@ -221,3 +221,17 @@ def test_a_refunds_unknown_contact_goes_to_a_person_and_no_other_refund() -> Non
     world.put(*(refund(order) for order in (1, 2, 3))).run()
     assert sorted(_refunds(world)) == ["POSTED", "POSTED", "REFUSED"]
     assert sorted(_notes(world)) == ["CN-W-1-r1", "CN-W-3-r1"]
+
+
+def test_after_a_lost_ledger_a_sale_and_a_refund_that_xero_holds_whole_are_adopted_and_paid() -> None:
+    """Xero shows both with nothing left: what has been paid is not taken off once more."""
+    before, world = _sold().put(refund(1)).run(), _world()
+    for name in ("invoices", "payments", "credit_notes", "contacts"):
+        setattr(world.xero, name, getattr(before.xero, name))
+    world.put(sale(1), refund(1)).run()
+    kinds = ("invoice", "payment", "order", "credit_note", "refund", "order_refund")
+    assert [world.outcomes(kind) for kind in kinds] == [
+        ["ADOPTED"], ["ADOPTED"], ["POSTED"], ["ADOPTED"], ["ADOPTED"], ["POSTED"],
+    ]  # fmt: skip
+    assert not world.letters
+    assert len(world.xero.payments) == 2
