@@ -15,6 +15,8 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,7 @@ ORDERS, POSTED = 48, 25  # in twelve seconds; at least so many are payable
 ENDS = ("posted", "suppressed", "dead_lettered", "waiting", "parked")
 SITES = {"emea/GoatUK": 5, "emea/GoatDE": 1}
 STRANGER = 900_001
+REFUNDS, REFUND = 4, "re-1"
 
 
 @dataclass
@@ -57,6 +60,7 @@ class Shop:
 
     world: World
     paid: list[dict[str, Any]] = field(default_factory=list)
+    refunded: list[str] = field(default_factory=list)
 
     async def reconcile(self, *options: str) -> Found:
         command = [sys.executable, "-m", "k2x", "reconcile", "--json", *options]
@@ -80,7 +84,7 @@ class Shop:
             found = (await self.books())["invoices"]
             pounds = [i for i in found if i["Status"] == "PAID" and i["CurrencyCode"] == "GBP"]
             self.paid = [i for i in pounds if len(i["Payments"]) == 1]
-            assert len(self.paid) >= 11, "the shop is too small for all the faults"
+            assert len(self.paid) >= 11 + REFUNDS, "the shop is too small for all the faults"
         return self.paid.pop()
 
     async def pay(self, invoice: dict[str, Any], amount: float, *, elsewhere: bool = False) -> None:
@@ -147,12 +151,39 @@ async def test_the_settled_shop_agrees_in_every_number(shop: Shop, tmp_path: Pat
     for money in report["money"].values():
         assert money["kentico"] == money["xero"]
     assert sum(day["orders"] for day in report["days"]) == account.orders_in
-    assert report["xero_calls"] == {"au": 2, "de": 2, "uk": 2}
+    assert report["xero_calls"] == {"au": 3, "de": 3, "uk": 3}, "invoices, payments, credit notes"
     assert (tmp_path / "f.csv").read_text("utf-8").splitlines() == ["kind,code,org,store,order,invoice,day,text,next"]
     rows = list(csv.DictReader((tmp_path / "d.csv").open(encoding="utf-8")))
     assert sum(int(row["orders"] or 0) for row in rows) == account.orders_in
     one = await shop.reconcile("--order", key((await shop.take())["InvoiceNumber"]))
     assert (one.code, one.report["orders"], one.report["posted"]) == (0, 1, 1)
+
+
+async def test_refunds_are_made_beside_their_sales_and_agree(shop: Shop) -> None:
+    """A part of four posted orders is given back; the sales stay what they are."""
+    before = (await shop.reconcile()).report
+    chosen = [await shop.take() for _ in range(REFUNDS)]
+    shop.refunded = [invoice["InvoiceNumber"] for invoice in chosen]
+    values = await asyncio.to_thread(_refunds, shop.world, {key(number) for number in shop.refunded})
+    shop_topics = Producer(shop.world.kafka_conf)
+    for order, value in values.items():
+        shop_topics.produce(topics.ORDERS, key=order.encode(), value=value)
+    assert shop_topics.flush(10) == 0
+    for _ in range(60):
+        found = await shop.reconcile()
+        assert (found.code, found.report["findings"]) == (0, []), "what is on its way is no finding"
+        if found.report["refunded"] == REFUNDS and not found.report["in_flight"]:
+            break
+        await asyncio.sleep(0.5)
+    report = found.report
+    assert (report["refunds"], report["refunded"], report["refunds_refused"]) == (REFUNDS, REFUNDS, 0)
+    assert {name: report[name] for name in ("orders", *ENDS, "held", "money")} == {
+        name: before[name] for name in ("orders", *ENDS, "held", "money")
+    }
+    assert report["money_back"] == {"GBP": {"kentico": "6.00", "xero": "6.00"}}
+    assert report["xero_calls"]["uk"] == 4, "the money back is a list of its own"
+    one = await shop.reconcile("--order", key(shop.refunded[0]))
+    assert (one.code, one.report["orders"], one.report["refunded"]) == (0, 1, 1)
 
 
 async def test_every_fault_planted_by_hand_is_found_named_and_ends_with_code_1(shop: Shop) -> None:
@@ -207,6 +238,24 @@ async def test_every_fault_planted_by_hand_is_found_named_and_ends_with_code_1(s
     shop_topics.produce(topics.ledger("uk"), key=f"{key(number)}|invoice|0".encode(), value=None)
     planted("unmatched", "ledger_missing", key(number), number)
 
+    note = f"CN-{shop.refunded[0]}-{REFUND}"
+    await shop.edit(action="delete_payment", number=note, credit=True)
+    planted("drifted", "refund_payment_deleted", key(shop.refunded[0]), note)
+
+    note = f"CN-{shop.refunded[1]}-{REFUND}"
+    await shop.edit(action="duplicate_invoice", number=note, credit=True)
+    planted("doubled", "duplicate_credit_note", key(shop.refunded[1]), f"{note}-COPY")
+
+    note = f"CN-{shop.refunded[2]}-{REFUND}"
+    await shop.edit(action="edit_amount", number=note, unit_amount="2.00", credit=True)
+    planted("drifted", "credit_note_amount", key(shop.refunded[2]), note)
+    planted("drifted", "refund_unpaid", key(shop.refunded[2]), note)
+
+    note = f"CN-{shop.refunded[3]}-{REFUND}"
+    await shop.edit(action="duplicate_invoice", number=note, to="CN-UK-777777-1", credit=True)
+    await shop.edit(action="edit_text", number="CN-UK-777777-1", reference="entered by hand", credit=True)
+    planted("unmatched", "foreign_credit_note", "", "CN-UK-777777-1")
+
     await _stop_streams(shop.world)
     value = await asyncio.to_thread(_another_order, shop.world)
     shop_topics.produce(topics.ORDERS, key=f"emea|{STRANGER}".encode(), value=value)
@@ -247,6 +296,22 @@ async def _stop_streams(world: World) -> None:
     child.watcher.cancel()
     os.kill(child.process.pid, signal.SIGTERM)
     await child.process.wait()
+
+
+def _refunds(world: World, keys: set[str]) -> dict[str, bytes]:
+    """The events of these orders' refunds: their newest versions, a part of each given back."""
+    own, newest = codec(world.settings), dict[str, dict[str, Any]]()
+    for message in read_to_end(world.kafka_conf, [topics.ORDERS]):
+        if (order := (message.key() or b"").decode()) in keys:
+            newest[order] = own.decode(message.value() or b"")
+    now = datetime.now(UTC)
+    for value in newest.values():
+        value["refund"] = {
+            "refund_id": REFUND, "refunded_at": now, "currency": "GBP", "amount": Decimal("1.50"), "reason": None,
+            "lines": [], "shipping": None, "tender": None, "transaction_id": "re_1",
+        }  # fmt: skip
+        value |= {"event_type": "order.refunded", "version": now, "observed_at": now, "received_at": now}
+    return {order: own.encode("order", value) for order, value in newest.items()}
 
 
 def _another_order(world: World) -> bytes:
