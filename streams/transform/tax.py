@@ -164,7 +164,9 @@ def _agree(draft: Draft, group: Group) -> None:
     made = sum((_exact(draft, line, line.rate or ZERO) for line in group.lines), ZERO)
     if abs(made - group.charged) > tolerance(draft, len(group.lines)):
         raise _disagreement(draft, group, made)
-    if not group.charged:
+    # A sticker of five pence, whose tax is less than half a unit beside the other classes', stays at its rate.
+    too_little = draft.total_tax and not rounded(made, draft.unit)
+    if not group.charged and not too_little:
         for line in group.lines:
             line.rate = ZERO  # nothing was charged: not one cent may be declared at another rate
 

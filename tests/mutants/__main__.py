@@ -1,4 +1,4 @@
-"""`make mutants`: does a named test fail for each sabotage of the sink? A table, and exit code 1 where one survives.
+"""`make mutants`: does a named test fail for each sabotage of sink and bookkeeping? Exit code 1 where one survives.
 
 Each worker has a copy of the tree of its own in a temporary directory; nothing is changed here. First the named tests
 must pass on the unharmed copy: a test that fails anyway proves nothing.
@@ -20,7 +20,10 @@ from pathlib import Path
 
 import click
 
+from tests.mutants.money import MONEY
 from tests.mutants.sabotages import SABOTAGES, Sabotage
+
+ALL = (*SABOTAGES, *MONEY)
 
 _HERE = Path(__file__).parents[2]
 _LONGEST = 300.0  # seconds for the named tests of one sabotage: one that never ends is a failed test as well
@@ -103,12 +106,12 @@ def hunt(sabotages: Iterable[Sabotage], workers: int, root: Path) -> list[Verdic
 @click.option("--only", multiple=True, help="Only these sabotages, by name.")
 @click.option("--workers", default=os.cpu_count() or 1, show_default=True)
 def main(only: tuple[str, ...], workers: int) -> None:
-    """Sabotage the sink in every named way and see a named test fail.
+    """Sabotage sink and bookkeeping in every named way and see a named test fail.
 
     Example:  make mutants ARGS="--only quarantine_ignored"
     """
-    chosen = [s for s in SABOTAGES if not only or s.name in only]
-    unknown = set(only) - {s.name for s in SABOTAGES}
+    chosen = [s for s in ALL if not only or s.name in only]
+    unknown = set(only) - {s.name for s in ALL}
     if unknown or not chosen:
         raise click.UsageError(f"no such sabotage: {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory(prefix="k2x-mutants-") as name:

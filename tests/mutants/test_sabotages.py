@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.sabotages import SABOTAGES, Sabotage
+from tests.mutants.__main__ import ALL
+from tests.mutants.sabotages import Sabotage
 
 HERE = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda s: s.name)
+@pytest.mark.parametrize("sabotage", ALL, ids=lambda s: s.name)
 def test_a_sabotage_finds_its_place_once_and_its_tests(sabotage: Sabotage) -> None:
     source = (HERE / sabotage.file).read_text("utf-8")
     assert source.count(sabotage.old) == 1
@@ -20,8 +21,10 @@ def test_a_sabotage_finds_its_place_once_and_its_tests(sabotage: Sabotage) -> No
     assert sabotage.tests
     for test in sabotage.tests:
         file, _, name = test.partition("::")
+        name, _, case = name.partition("[")
+        assert not case or (HERE / "tests" / "golden" / "cases" / f"{case[:-1]}.yaml").is_file(), test
         assert f"def {name}(" in (HERE / file).read_text("utf-8"), test
 
 
 def test_no_two_sabotages_share_a_name_and_there_are_enough() -> None:
-    assert len({s.name for s in SABOTAGES}) == len(SABOTAGES) >= 14
+    assert len({s.name for s in ALL}) == len(ALL) >= 14
