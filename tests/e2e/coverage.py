@@ -52,6 +52,9 @@ SITE = "GoatUK"
 CODEC = Codec(CommittedIds())
 SOURCES = ("webhook", "hint", "poll", "cdc", "outbox", "storeapi", "xwebhook", "xpoll")
 XPERIENCE = frozenset({"xwebhook", "xpoll"})
+TELLING = frozenset({"webhook", "outbox", "xwebhook"})
+"""They carry whole events, so they can say what Kentico keeps nowhere."""
+REFUNDED = "5.00"
 _WRITE_BACK = {"number": "OrderXeroInvoiceNumber", "status": "OrderXeroStatus"}
 _SECRET = "the secret of every shop here"
 _PATIENCE_S = float(os.environ.get("COVERAGE_PATIENCE_S", "180"))  # the machine may be busy
@@ -210,6 +213,7 @@ class Coverage:
             "contacts": {"match_email": False},  # the shops have the same people
             "products": {"mode": "all"},
             "write_back": _WRITE_BACK,
+            "refunds": {"statuses": ["Refunded"]},
         }
         rates = {"20": "OUTPUT2", "5": "RROUTPUT", "0": "ZERORATEDOUTPUT"}
         xperience = {
@@ -270,6 +274,8 @@ class Coverage:
             event = shop.envelope(event_type, table, row, shop.catalogue.sites[SITE].id, None)
             event |= {"schema": "xbyk", "objectType": table.name.replace("ecommerce", "commerce")}
             found = None if data is None else await self._xperience(server, table, row)
+            if found is not None and data is not None and "refund" in data:
+                found["refund"] = data["refund"]
             await self._post(name, event if found is None else event | {"data": found})
 
         ways = {"webhook": whole, "hint": hint, "storeapi": hint, "outbox": outbox, "xwebhook": xperience}
@@ -320,7 +326,8 @@ class Coverage:
         """Every source's orders: never paid, paid, and those that something happens to later."""
         for source in self.sources.values():
             paid = "mixed_rates"
-            kinds = {"created": "never_paid", "paid": paid, "edited": paid, "status": "never_paid", "deleted": paid}
+            kinds = {"created": "never_paid", "status": "never_paid"}
+            kinds |= dict.fromkeys(("paid", "edited", "deleted", "given_back", "refunded"), paid)
             for what, kind in kinds.items():
                 order_id = source.shop.place(kind, SITE, f"{source.name}-{what}", None)
                 while not _taxed(source.shop, order_id):
@@ -337,6 +344,13 @@ class Coverage:
             paid = shop.catalogue.sites[SITE].statuses["PaymentReceived"]
             shop.put(ORDER, orders["status"], {"OrderStatusID": paid})
             await source.changed("order.status_changed", orders["status"])
+            refunded = shop.catalogue.sites[SITE].statuses["Refunded"]
+            shop.put(ORDER, orders["given_back"], {"OrderStatusID": refunded})
+            await source.changed("order.status_changed", orders["given_back"])
+            if source.name in TELLING:
+                rows = shop.load(orders["refunded"])
+                refund = {"refundId": "r1", "refundedAt": payload.plain(rows.order)["OrderDate"], "amount": REFUNDED}
+                await source.tell("order.refunded", ORDER, rows.order, shop.order_data(rows) | {"refund": refund})
             row = shop.database.get(ORDER, orders["deleted"])
             with shop.database.transaction():
                 for item in shop.database.select(ITEM, "OrderItemOrderID = ?", [orders["deleted"]]):
