@@ -27,8 +27,8 @@ TITLES = {
 KINDS = {
     "created": "order created, not paid", "paid": "order paid", "status": "status set to a paid one",
     "edited": "items edited after posting", "deleted": "order deleted after posting", "customer": "customer changed",
-    "given_back": "status set to a refunded one", "refunded": "part refunded, by an event", "product": "product changed",
-    "written": "written back",
+    "given_back": "status set to a refunded one", "refunded": "part refunded, by an event",
+    "product": "product changed", "written": "written back",
 }  # fmt: skip
 NOT_THERE = {
     ("xpoll", "customer"): "– ¹", ("xwebhook", "product"): "– ²", ("xpoll", "product"): "– ²",
