@@ -27,6 +27,9 @@ def payments(draft: Draft) -> None:
         amount = rounded(card["value"], draft.unit)
         if not amount:
             continue
+        if amount < 0:
+            text_ = f"{draft.who}: OrderOtherPayments has {draft.amount(amount)}; a tender cannot be below zero"
+            raise invalid("negative_tender", text_, "Correct OrderOtherPayments in Kentico.")
         account = _gift_card_account(draft)
         found.append(tender(draft, found, account, amount, day, clean(card["name"])))
         left -= amount
