@@ -10,6 +10,7 @@ other content is sent on and wins by its later observation. A mark that is misse
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
@@ -32,7 +33,12 @@ _Value = TypeVar("_Value")
 def digest(data: Mapping[str, Any], member: str, ignored: frozenset[str]) -> bytes:
     """Of joined rows, less some columns of one of them."""
     row = {name: value for name, value in data[member].items() if name not in ignored}
-    return hashlib.sha256(orjson.dumps({**data, member: row}, default=plain, option=orjson.OPT_SORT_KEYS)).digest()
+    whole = {**data, member: row}
+    try:
+        return hashlib.sha256(orjson.dumps(whole, default=plain, option=orjson.OPT_SORT_KEYS)).digest()
+    except TypeError:  # half of a surrogate pair, as a column that cuts an emoji has it: no UTF-8, but no crash either
+        text = json.dumps(whole, default=plain, sort_keys=True)
+        return hashlib.sha256(text.encode()).digest()
 
 
 class Recent(Generic[_Value]):

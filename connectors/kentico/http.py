@@ -36,7 +36,9 @@ _TERMINAL: Mapping[int, type[RestError]] = {401: RestDenied, 403: RestDenied, 40
 
 class JsonService:
     """One address. `calls` counts the requests that a caller asked for (repeats apart). `sleep` and `dice` are there
-    for tests."""
+    for tests. `denied`: what to check when it lets nobody in."""
+
+    denied = "Check the REST user's password, its permission for the type, and Kentico's setting 'Allowed object types'"
 
     def __init__(
         self,
@@ -110,12 +112,12 @@ class JsonService:
                 response = await self._client.request(method, url, content=content, headers=headers)
             date = _date(response)
             self._server_ahead = self._server_ahead if date is None else date.timestamp() - time.monotonic()
-            body = _checked(response, where)
+            body = _checked(response, where, self.denied)
             outcome = "ok"
             return body
         except (httpx.TransportError, TimeoutError) as error:
             problem = str(error) or type(error).__name__
-            raise RestUnavailable(f"{where}: no answer ({problem}). Is the administration application up?") from error
+            raise RestUnavailable(f"{where}: no answer ({problem}). Is {self._settings.url} up?") from error
         except RestError as error:
             outcome = type(error).__name__.removeprefix("Rest").lower()
             raise
@@ -132,7 +134,7 @@ def _authorization(settings: RestSettings) -> httpx.Auth | None:
     return httpx.BasicAuth(settings.user, settings.password.get_secret_value())
 
 
-def _checked(response: httpx.Response, where: str) -> Any:
+def _checked(response: httpx.Response, where: str, denied: str) -> Any:
     status = response.status_code
     if status in (200, 201):
         try:
@@ -140,20 +142,15 @@ def _checked(response: httpx.Response, where: str) -> Any:
         except (ValueError, RecursionError) as error:
             raise RestUnreadable(f"{where}: {status}, but no readable JSON ({error})", status) from None
     if status in (401, 403):
-        raise RestDenied(
-            f"{where}: {status}. Check the REST user's password, its permission for the type, and Kentico's "
-            "setting 'Allowed object types'",
-            status,
-        )
+        raise RestDenied(f"{where}: {status}. {denied}", status)
     if status >= 500 or status == 429:
         unavailable = RestUnavailable(f"{where}: {status}. Kentico's event log says why", status)
         after = response.headers.get("Retry-After", "")
         unavailable.retry_after = float(after) if after.isdigit() else None
         raise unavailable
     if 300 <= status < 400:
-        raise RestUnreadable(
-            f"{where}: {status}, a redirection: `rest.url` must be the administration's /rest address", status
-        )
+        said = "`rest.url` must be the administration's /rest address, `store_api.url` the live site's"
+        raise RestUnreadable(f"{where}: {status}, a redirection: {said}", status)
     raise _TERMINAL.get(status, RestRefused)(f"{where}: {status}", status)
 
 

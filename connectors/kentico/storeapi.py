@@ -74,6 +74,8 @@ _SAID_BY_REST = ("OrderID", "OrderGUID", "OrderIsPaid")
 class StoreApi(JsonService):
     """One site's service."""
 
+    denied = "Check store_api.client_id, the client's secret, and that the site's StoreApi knows this client"
+
     async def order(self, order_id: int) -> Row | None:
         """The whole order, as the package names its parts; None where there is none."""
         try:

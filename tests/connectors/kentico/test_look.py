@@ -57,4 +57,4 @@ async def test_an_address_where_nothing_answers_is_said_once(sandbox: Sandbox) -
     known = instance(sandbox, "emea").rest
     assert known is not None
     (sight,) = await looked(sandbox, rest=known.model_copy(update={"url": "http://127.0.0.1:9/rest"}))
-    assert (sight.level, "Is the administration application up?" in sight.text) == ("error", True)
+    assert (sight.level, "Is http://127.0.0.1:9/rest up?" in sight.text) == ("error", True)
