@@ -122,7 +122,8 @@ def test_the_marker_that_a_transaction_leaves_behind_is_no_lag(ground: Ground) -
     assert [(one.records, one.seconds) for one in sample.behind if one.partition == 0] == [(0, 0.0)]
 
 
-def test_a_broker_that_is_away_is_one_sentence() -> None:
+def test_a_broker_that_is_away_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("k2x.watch.lag._TIMEOUT_S", 1.0)
     lag = Lag({"bootstrap.servers": "127.0.0.1:9", "log_level": 0, "socket.connection.setup.timeout.ms": "1000"}, [])
     with pytest.raises(K2xError, match="Is it up"):
         lag.sample()
