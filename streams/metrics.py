@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
 
 from prometheus_client import (
     CollectorRegistry,
@@ -128,6 +127,9 @@ class Metrics:
             registry=self.registry,
         )
         self._codes: set[str] = set()
+        self._result_children: dict[tuple[str, str, str, str], Counter] = {}
+        self._sum_children: dict[tuple[str, str, str, str], tuple[Counter, Counter, Counter]] = {}
+        self._way_children: dict[tuple[str, str], Histogram] = {}
         self._event_children: dict[tuple[str, str, str], Counter] = {}
         self._letter_children: dict[tuple[str, str], Counter] = {}
 
@@ -159,18 +161,33 @@ class Metrics:
         records it had not confirmed again. To the cent speaks `k2x reconcile`."""
         org, kind, outcome = result["org"] or "", result["kind"], result["outcome"]
         code = wait_word(result["message"]) if outcome == "WAITING" else result["error_code"] or ""
-        self._results.labels(org, kind, outcome, self._bounded(code)).inc()
+        key = (org, kind, outcome, code)
+        counted = self._result_children.get(key)
+        if counted is None:
+            counted = self._results.labels(org, kind, outcome, self._bounded(code))
+            if code in self._codes:
+                self._result_children[key] = counted
+        counted.inc()
         if outcome not in _MONEY:
             return
         store, currency = result["store"] or "", result["currency"]
         if currency is not None:
-            labels = (org, store, kind, currency)
-            self._documents.labels(*labels).inc()
-            self._value.labels(*labels).inc(_amount(result["total"]))
-            self._tax.labels(*labels).inc(_amount(result["total_tax"]))
+            self._count_money((org, store, kind, currency), result)
         if kind == "order" and result["replay_id"] is None:
+            way = self._way_children.get((org, store))
+            if way is None:
+                way = self._way_children[org, store] = self._end_to_end.labels(org, store)
             seconds = max(0.0, (result["at"] - result["version"]).total_seconds())
-            self._end_to_end.labels(org, store).observe(seconds, exemplar(result["traceparent"]))
+            way.observe(seconds, exemplar(result["traceparent"]))
+
+    def _count_money(self, labels: tuple[str, str, str, str], result: Result) -> None:
+        sums = self._sum_children.get(labels)
+        if sums is None:
+            documents, value, tax = (c.labels(*labels) for c in (self._documents, self._value, self._tax))
+            sums = self._sum_children[labels] = (documents, value, tax)
+        sums[0].inc()
+        sums[1].inc(_amount(result["total"]))
+        sums[2].inc(_amount(result["total_tax"]))
 
     def _bounded(self, code: str) -> str:
         if code in self._codes or len(self._codes) < _CODES:
@@ -188,6 +205,6 @@ class Metrics:
 def _amount(text: str | None) -> float:
     """A total as a counter takes it: never negative, and a float, which is why no money is reckoned with it."""
     try:
-        return max(0.0, float(Decimal(text or "0")))
-    except InvalidOperation:
+        return max(0.0, float(text)) if text else 0.0
+    except ValueError:
         return 0.0

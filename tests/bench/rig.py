@@ -45,12 +45,6 @@ class Process:
         self._watch = threading.Thread(target=self._sample, daemon=True)
         self._watch.start()
 
-    @property
-    def cpu_seconds(self) -> float:
-        """CPU that it has used so far: what a busy machine cannot stretch."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text("utf-8").rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
     def wait(self) -> int:
         """Its exit code, once it has ended by itself."""
         code = self._process.wait()

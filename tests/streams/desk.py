@@ -54,6 +54,8 @@ class Desk:
         asked = self._admin.describe_consumer_groups([self.prefix + group])
         try:
             members = asked[self.prefix + group].result(timeout=20).members
+        except TimeoutError:  # a broker without any group yet has nobody to ask, and does not answer at all
+            return set()
         except KafkaException as error:
             if error.args[0].code() in _LOADING:  # a broker that has just started loads its coordinators first
                 return set()
