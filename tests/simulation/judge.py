@@ -56,7 +56,7 @@ class Judge:
         self.letters: dict[tuple[str, int], list[Letter]] = {}  # by org and origin
         self.made: dict[str, Request] = {}  # by document id
         self.marred: set[tuple[str, str]] = set()  # org and number: an order that a too late commit has touched
-        self.late_contacts = False
+        self.late_upserts = set[str]()  # kinds of which a too late commit may have put back what was newer
         self.replaying = False
         self.rereads: dict[str, int] = {}
         self._markers: dict[tuple[str, str], list[Payment]] = {}
@@ -190,8 +190,8 @@ class Judge:
     def changed(self, request: Request, books: Books) -> None:
         """The books have changed by one of our requests: each document once, each payment on its own invoice."""
         for (kind, id_), row in list(books.changed.items()):
-            if kind == "contact":
-                self.late_contacts = self.late_contacts or request.late
+            if request.late:
+                self.late_upserts.add(kind)
             if id_ in self.made:
                 continue
             self.made[id_] = request
