@@ -162,7 +162,7 @@ class Ends:
                 yield "one end each", f"{name} is POSTED {len(posted)} times"
             if order.touched or {(order.org, order.number), (order.org, number)} & judge.marred:
                 continue
-            if order.trouble == "number_twice":  # the number may be another order's
+            if self._shares_its_number(order):
                 continue
             if note is not None and note.status not in _GONE and not sold:
                 yield "as ordered", f"{name}: a credit note of an order that was not posted"
@@ -174,6 +174,11 @@ class Ends:
                     continue
                 if codes != {"refund_too_large"}:
                     yield "as ordered", f"{name} is sound, and has come to {[r['outcome'] for r in told]} {codes}"
+
+    def _shares_its_number(self, order: Order) -> bool:
+        """Another order wants it too, in whatever case: one of them has the invoice and its credit notes."""
+        of_org = (one for one in self.world.workload.orders.values() if one.org == order.org)
+        return sum(one.number.casefold() == order.number.casefold() for one in of_org) > 1
 
     def _given_back(self, name: str, note: Document | None, record: Record, books: Books) -> Iterator[tuple[str, str]]:
         body = cast(RefundNote, record.command["body"])
