@@ -18,6 +18,8 @@ from schemas.topics import CHANGES, ORDERS, PARKED, REPLAY_OF, RESULTS, WRITEBAC
 
 _MARK = "order.written_back"
 _ADOPTED = "found in Xero and equal: the answer to an earlier call was lost, or somebody else wrote it"
+# A refund is an order's: its documents under the names that a bookkeeper gives them.
+_NAMES = {"order_refund": "refund", "credit_note": "credit note", "refund": "money back"}
 Made = tuple[str, str, dict[str, Any]]
 
 
@@ -99,10 +101,17 @@ def _event(message: Message, value: Mapping[str, Any]) -> Made:
         f"{value['event_type']} by {value['source']}, version {_short(value['version'])}, "
         f"{plain(row['OrderTotalPrice'])} {currency}, tax {plain(row['OrderTotalTax'])}, "
         f"{status['StatusName'] if status else 'no status'}, {'paid' if row['OrderIsPaid'] else 'not marked as paid'}"
-        f"{', deleted' if value['deleted'] else ''}{again}"
+        f"{', deleted' if value['deleted'] else ''}{_given_back(value['refund'])}{again}"
     )
     facts = {"version": value["version"], "source": value["source"], "event_type": value["event_type"]}
     return "event", text, {**facts, "observed_at": value["observed_at"], "received_at": value["received_at"]}
+
+
+def _given_back(refund: Mapping[str, Any] | None) -> str:
+    if refund is None:
+        return ""
+    why = f" ({refund['reason']})" if refund["reason"] else ""
+    return f", refund {refund['refund_id']} of {plain(refund['amount'])} {refund['currency'] or ''}".rstrip() + why
 
 
 def _parked(message: Message, value: Mapping[str, Any]) -> Made:
@@ -117,12 +126,17 @@ def _command(message: Message, value: Mapping[str, Any]) -> Made:
         tenders = ", ".join(f"{plain(t['amount'])} to {t['account_code']}" for t in body["payments"])
         text += f": {body['number']}, {plain(body['total'])} {body['currency']}, tax {plain(body['total_tax'])}"
         text += f", paid {tenders}" if tenders else ""
+    elif value["kind"] == "REFUND" and body:
+        tenders = ", ".join(f"{plain(t['amount'])} from {t['account_code']}" for t in body["payments"])
+        text += f": refund {body['refund_id']} as {body['number']}, {plain(body['total'])} {body['currency']}, "
+        text += f"tax {plain(body['total_tax'])}" + (f", back {tenders}" if tenders else "")
     text += f", by rules version {value['rules_version']}"
     decisions = [dict(one) for one in body.get("decisions", [])]
     text += "".join(f"; {_decided(one)}" for one in decisions)
     text += _again(message) or (f", made by replay {value['replay_id']}" if value["replay_id"] else "")
     facts = {"kind": value["kind"], "version": value["version"], "rules_version": value["rules_version"]}
     facts |= {"decisions": decisions} if decisions else {}
+    facts |= {"refund": body["refund_id"], "command_id": value["command_id"]} if "refund_id" in body else {}
     return (
         "command",
         text,
@@ -139,7 +153,7 @@ def _decided(one: Mapping[str, Any]) -> str:
 
 def _result(message: Message, value: Mapping[str, Any]) -> Made:
     names = ("kind", "ordinal", "outcome", "number", "xero_id", "status", "total", "currency", "version")
-    facts = {name: value[name] for name in (*names, "error_class", "error_code", "message")}
+    facts = {name: value[name] for name in (*names, "error_class", "error_code", "message", "command_id")}
     if value["kind"] == MARK:
         return "operator", f"{', '.join(value['findings'])} {value['message']}", facts
     money = f", {plain(value['total'])} {value['currency'] or ''}".rstrip() if value["total"] else ""
@@ -148,7 +162,7 @@ def _result(message: Message, value: Mapping[str, Any]) -> Made:
     adopted = _ADOPTED if value["outcome"] == "ADOPTED" else ""
     said = ": ".join(part for part in (code, value["message"] or adopted, "; ".join(own)) if part)
     ordinal = f" {value['ordinal']}" if value["ordinal"] else ""
-    text = f"{value['kind']}{ordinal} {value['outcome']}"
+    text = f"{_NAMES.get(value['kind'], value['kind'])}{ordinal} {value['outcome']}"
     text += f" as {value['number']}" if value["number"] else ""
     text += f" {value['status']}" if value["status"] else ""
     again = f", by replay {value['replay_id']}" if value["replay_id"] else ""
@@ -163,7 +177,7 @@ def _write_back(message: Message, value: Mapping[str, Any]) -> Made:
 def _entry_text(value: Mapping[str, Any]) -> str:
     ordinal = f" {value['ordinal']}" if value["ordinal"] else ""
     intention = value["intention"]
-    text = f"{value['kind']}{ordinal} {value['state']}"
+    text = f"{_entry_name(value)}{ordinal} {value['state']}"
     text += f" {value['number']}" if value["number"] else ""
     text += f" {value['status']}" if value["status"] else ""
     text += f", id {value['xero_id']}" if value["xero_id"] else ""
@@ -172,6 +186,12 @@ def _entry_text(value: Mapping[str, Any]) -> str:
     if value["state"] == "WAITING":
         text += f", until {moment(value['retry_at'])}, attempt {value['attempt']}"
     return text + (f": {value['reason']}" if value["reason"] else "")
+
+
+def _entry_name(value: Mapping[str, Any]) -> str:
+    """Of what waits behind the order: a later version, or a refund by its id."""
+    behind = "|".join(value["key"].split("|")[5:]) if value["kind"] == "next" else ""
+    return f"refund {behind} behind the order:" if behind else _NAMES.get(value["kind"], value["kind"])
 
 
 def _entry_facts(value: Mapping[str, Any]) -> dict[str, Any]:

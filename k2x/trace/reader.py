@@ -20,6 +20,7 @@ from schemas.errors import SchemaError
 from schemas.topics import CHANGES, ORDERS, PARKED, REPLAY_OF, RESULTS, WRITEBACK, commands, dead_letter, ledger
 
 _ORDER_OBJECT = "ecommerce.order"
+_NUMBERED = ("SALE", "invoice", "REFUND", "credit_note")
 
 
 class Reader:
@@ -50,7 +51,7 @@ class Reader:
         return Story(key, told(found))
 
     def by_number(self, number: str) -> set[str]:
-        """The orders that have, or were to have, this invoice number, whatever its case."""
+        """The orders that have, or were to have, this number of an invoice or credit note, whatever its case."""
         wanted, keys = number.casefold(), set()
         for message in read_to_end(self._kafka, [*self._commands, *(ledger(org) for org in self._orgs)]):
             if number.encode().lower() not in (message.value() or b"").lower():
@@ -59,7 +60,7 @@ class Reader:
             if value is None:
                 continue
             found = value.get("number") or (value.get("body") or {}).get("number") or ""
-            if found.casefold() == wanted and value["kind"] in ("SALE", "invoice"):
+            if found.casefold() == wanted and value["kind"] in _NUMBERED:
                 keys.add("|".join(value["key"].split("|")[:2]))
         return keys
 

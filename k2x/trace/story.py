@@ -44,7 +44,23 @@ class Story:
 
     @property
     def ending(self) -> str:
-        """How the order stands, in one sentence."""
+        """How the order stands, in one sentence, and each of its refunds in another."""
+        return " ".join([self._of_order, *self._of_refunds])
+
+    @property
+    def _of_refunds(self) -> list[str]:
+        commands = [h for h in self.happenings if h.what == "command" and h.facts.get("refund")]
+        results = [h for h in self.happenings if h.what == "result" and h.facts["kind"] == "order_refund"]
+        made = []
+        for refund in dict.fromkeys(h.facts["refund"] for h in commands):
+            ids = {h.facts["command_id"] for h in commands if h.facts["refund"] == refund}
+            last = next((h for h in reversed(results) if h.facts["command_id"] in ids), None)
+            said = last.text.removeprefix("refund ").rstrip(".") if last is not None else "no result yet"
+            made.append(f"Refund {refund}: {said}.")
+        return made
+
+    @property
+    def _of_order(self) -> str:
         first = next((h.at for h in self.happenings if h.what in ("event", "hint")), None)
         ends = [h for h in self.happenings if h.what == "result" and h.facts["kind"] == "order"]
         if not ends:
@@ -62,7 +78,8 @@ class Story:
         done = next((h for h in reversed(ends) if h.facts["outcome"] in ("POSTED", "ADOPTED")), None)
         if done is not None and done is not last:
             notes.append(f"posted before as {done.facts['number']}")
-        return f"{last.text.rstrip('.')}{took}" + (f" ({'; '.join(notes)})" if notes else "")
+        ending = f"{last.text.rstrip('.')}{took}" + (f" ({'; '.join(notes)})" if notes else "")
+        return f"{ending}." if self._of_refunds else ending
 
 
 def told(happenings: Iterable[Happening]) -> tuple[Happening, ...]:

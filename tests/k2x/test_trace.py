@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from k2x.cli import main
 from schemas import topics
 from schemas.delivery import Deliverer, Record
 from schemas.types import Command
+from tests.connectors.xero.commands import refund
 from tests.connectors.xero.office import CODEC, Office, office_sale, until
 from tests.connectors.xero.servers import SandboxProcess, sandbox
 from tests.streams import samples
@@ -79,9 +81,14 @@ def said(told: dict[str, Any], what: str) -> list[str]:
     return [step["text"] for step in told["story"] if step["what"] == what]
 
 
-def received(office: Office, order: int) -> None:
+NOT_TOLD = dict.fromkeys(("reason", "shipping", "tender", "transaction_id"))
+
+
+def received(office: Office, order: int, given_back: dict[str, Any] | None = None) -> None:
     """The event that the command was made from."""
-    event = samples.order(order, instance="shop", site="web")
+    event: Any = samples.order(order, instance="shop", site="web")
+    if given_back is not None:
+        event["refund"] = {**NOT_TOLD, "refunded_at": event["version"], "currency": "GBP", "lines": [], **given_back}
     delivery = Deliverer(office.kafka)
     delivery.deliver_now([Record(topics.ORDERS, f"shop|{order}".encode(), CODEC.encode("order", event))])
     delivery.close()
@@ -128,6 +135,46 @@ def test_a_lost_answer_is_told_with_its_wait_its_read_back_and_its_adoption(offi
     assert len(office.invoices(office.slug)) == 2, "each once"
     assert "not simply answered" in told["ending"]
     assert [step["at"] for step in told["story"]] == sorted(step["at"] for step in told["story"])
+
+
+def test_a_refund_is_told_under_its_order_and_found_by_its_credit_note(office: Office) -> None:
+    """One that is made, and one that would give back more than was sold."""
+    order = number()
+    received(office, order, {"refund_id": "r1", "amount": Decimal("30.00"), "reason": "too small"})
+    name = f"{office.slug}-{order}"
+    sale, parts = office_sale(office, order), [("r1", "30.00", "5.00"), ("r2", "120.00", "20.00")]
+    gives = [refund(order, id_, org=office.slug, total=total, tax=tax) for id_, total, tax in parts]
+    for one in gives:
+        note: Any = one["body"]
+        one["command_id"] += f"/{note['refund_id']}"
+        note["number"] = f"CN-{name}-{note['refund_id']}"
+    office.put(sale, *gives)
+    with office.sink():
+        until(lambda: len([r for r in office.results() if r["kind"] == "order_refund" and ends(r, order)]) == 2)
+    told = story(office, order)
+    assert "refund r1 of 30.00 GBP (too small)" in said(told, "event")[0]
+    made = f"REFUND for {office.slug}, version"
+    (first, _) = [text for text in said(told, "command") if text.startswith(made)]
+    assert f": refund r1 as CN-{name}-r1, 30.00 GBP, tax 5.00, back 30.00 from 092" in first
+    results = said(told, "result")
+    for begins in (
+        f"credit note POSTED as CN-{name}-r1",
+        f"money back 1 POSTED as CN-{name}-r1/1",
+        f"refund POSTED as CN-{name}-r1 PAID, 30.00 GBP",
+        "refund REFUSED: validation/refund_too_large",
+    ):
+        assert any(text.startswith(begins) for text in results), begins
+    (letter,) = said(told, "letter")
+    assert letter.startswith("validation/refund_too_large")
+    assert any(text.startswith(f"credit note POSTED CN-{name}-r1 PAID") for text in said(told, "ledger"))
+    ending = told["ending"]
+    assert ending.startswith(f"order POSTED as {name} PAID, 120.00 GBP")
+    assert f". Refund r1: POSTED as CN-{name}-r1 PAID, 30.00 GBP. Refund r2: REFUSED: " in ending
+    assert f"Order shop|{order}, first heard of" in run(office, "trace", f"cn-{name}-R1")
+
+
+def ends(result: dict[str, Any], order: int) -> bool:
+    return bool(result["order_id"] == str(order) and result["outcome"] in ("POSTED", "REFUSED"))
 
 
 def test_a_refused_order_its_redrive_and_its_posting_are_one_story(office: Office) -> None:
