@@ -56,6 +56,7 @@ def table(look: Look) -> str:
     ]
     tail = (
         "\np50, p95: from the event's acceptance to PAID in Xero"
+        f"\nrefunds {total.refunds}, of which {total.refunded} are in Xero as a credit note with the money back"
         f"\nlost {total.lost}   doubled {total.doubled}   drift {total.drift}   unmatched {total.unmatched}"
         "   (by an independent reader of topics and books)"
     )

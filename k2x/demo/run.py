@@ -34,6 +34,8 @@ _SETTLE_S = 150.0
 _LOOK_EVERY_S = 2.0
 # Hints are debounced for 2 s and read in batches: this much silence means that nothing is under way.
 _QUIET_LOOKS = 3
+_REFUNDS = 0.05  # of the orders: something of them is given back
+_OPEN = frozenset({"lost", "waiting", "parked", "in_flight"})
 # A sandbox that dies is back within three seconds (k2x.supervisor); only one that stays away ends the demo.
 _AWAY_S = 15.0
 
@@ -61,19 +63,26 @@ class Look:
     strays: list[Finding]
     calls: dict[str, int]
     expected: dict[str, str] = field(default_factory=dict)
+    given_back: dict[str, int] = field(default_factory=dict)  # order → how many refunds the shop has told of
 
     @property
     def total(self) -> outcome.Account:
         return outcome.account(self.verdicts, sum(self.calls.values()), len(self.strays))
 
     def open_keys(self, *, held: bool = True) -> set[str]:
-        """Orders the shop has sent that have no end yet; with `held`, also later edits that await their letter."""
-        ended = {v.key for v in self.verdicts if v.state not in {"lost", "waiting", "parked"} and not self._unpaid(v)}
+        """Orders the shop has sent that have no end yet, or one of whose refunds has none; with `held`, also later
+        edits that await their letter."""
+        ended = {v.key for v in self.verdicts if v.state not in _OPEN and not self._unpaid(v) and self._given_back(v)}
         if not held:
             return set(self.expected) - ended
         answered = {v.key for v in self.verdicts if v.held or v.state == "dead_lettered"}
         edited = {key for key, kind in self.expected.items() if kind == "held_later"}
         return (set(self.expected) - ended) | (edited - answered)
+
+    def _given_back(self, verdict: Verdict) -> bool:
+        """All that the shop has told of have an end."""
+        ended = sum(refund.state not in _OPEN for refund in verdict.refunds)
+        return ended >= self.given_back.get(verdict.key, 0)
 
     def _unpaid(self, verdict: Verdict) -> bool:
         """Its invoice is in Xero and its payments are still on the way."""
@@ -134,7 +143,14 @@ async def _course(world: World, plan: Plan, say: Callable[[str], None]) -> Look:
         "kentico",
         "/_sandbox/trade",
         # Edits that must be held come after everything else is posted: an edit before the posting is just the order.
-        {"orders": plan.orders, "rate": plan.rate, "seed": str(plan.seed), "must_fail": True, "hold_edits": True},
+        {
+            "orders": plan.orders,
+            "rate": plan.rate,
+            "seed": str(plan.seed),
+            "refunds": _REFUNDS,
+            "must_fail": True,
+            "hold_edits": True,
+        },
     )
     return await settle(world, say)
 
@@ -212,12 +228,13 @@ def _look_now(world: World, shop: Any) -> Look:
     # Orders without a channel wait for a person to send them; so does the one order of the seed shop.
     sent = [order for order in shop["orders"] if order["channel"] and order["instance"] in TRADING]
     expected = {f"{order['instance']}|{order['order_id']}": order["expected"] for order in sent}
-    return Look(records, verdicts, strays, {org: books.calls(org) for org in orgs}, expected)
+    given_back = {f"{order['instance']}|{order['order_id']}": len(order.get("refunds", ())) for order in sent}
+    return Look(records, verdicts, strays, {org: books.calls(org) for org in orgs}, expected, given_back)
 
 
 async def _trade_on(world: World, stop: asyncio.Event, say: Callable[[str], None]) -> None:
     """Keep trading gently until Ctrl-C."""
-    gentle = {"orders": 0, "rate": 0.2, "must_fail": True}
+    gentle = {"orders": 0, "rate": 0.2, "must_fail": True, "refunds": _REFUNDS}
     await world.post("kentico", "/_sandbox/trade", gentle)
     while not stop.is_set():
         total = (await _patiently(world, lambda: look(world))).total

@@ -1,4 +1,4 @@
-"""What happens to an order after it was placed: paid, edited, and edited as Kentico saves items (delete and insert)."""
+"""What happens to an order after it was placed: paid, given back, edited as Kentico saves items (delete and insert)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from connectors.kentico.sandbox.errors import BadControl
 from connectors.kentico.sandbox.pricing import Totals, total_up
 from connectors.kentico.sandbox.rows import BILLING, OrderRows, scaled, stamp, summary
 from connectors.kentico.sandbox.scenarios import HELD_LATER, PAYABLE
@@ -123,11 +124,29 @@ def _replace_items(shop: Shop, items: list[Row]) -> None:
         shop.database.insert(ITEM, item | fresh)
 
 
+def _refund(shop: Shop, order_id: int, rng: Random) -> str:
+    """All of the order or a part of it is given back. No table of Kentico's knows: only the event tells of it."""
+    truth = shop.database.truth(order_id)
+    total = Decimal(truth["total_price"])
+    if total <= 0 or not truth["paid"]:
+        raise BadControl(f"order {order_id} has nothing to give back")
+    part = max(Decimal("0.01"), (total * rng.choice([10, 25, 40]) / 100).quantize(Decimal("0.01")))
+    refund = {
+        "refundId": f"re_{rng.getrandbits(48):012x}", "refundedAt": stamp(shop.now(), shop.catalogue.zone),
+        "currency": truth["currency"], "amount": str(rng.choice([total, part, part])),
+        "reason": rng.choice([None, "Returned", "Arrived broken"]), "transactionId": f"rf_{rng.getrandbits(48):012x}",
+    }  # fmt: skip
+    shop.database.write_truth(order_id, truth | {"refunds": [*truth.get("refunds", []), refund]})
+    return REFUNDED
+
+
+REFUNDED = "order.refunded"
 ACTIONS: Mapping[str, Callable[[Shop, int, Random], str]] = {
     "pay": _pay,
     "edit_note": _edit_note,
     "edit_address": _edit_address,
     "edit_item_text": _edit_item_text,
     "edit_items": _edit_items,
+    "refund": _refund,
 }
 """By name; each changes rows and truth in the caller's transaction and returns the type of the event to tell."""

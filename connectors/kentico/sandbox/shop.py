@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,7 @@ from connectors.kentico.sandbox.places import NORFOLK_ISLAND, person
 from connectors.kentico.sandbox.pricing import Basket, Priced
 from connectors.kentico.sandbox.render import DateMode
 from connectors.kentico.sandbox.rows import Buyer, OrderRows, guid, seeded, stamp
-from connectors.kentico.sandbox.scenarios import BY_HAND, SCENARIOS
+from connectors.kentico.sandbox.scenarios import BY_HAND, PAYABLE, SCENARIOS
 from connectors.kentico.sandbox.schema import (
     ADDRESS,
     CUSTOMER,
@@ -133,9 +134,20 @@ class Shop:
         return order_id
 
     def _plan(self, order_id: int, action: str, timing: Timing) -> None:
-        pays = action == "pay"
-        delay = timing.pay_after if pays else timing.edit_after
-        self.database.plan(order_id, action, self._last.timestamp() + delay, timing.hold_edits and not pays)
+        delay = timing.pay_after if action == "pay" else timing.edit_after
+        held = timing.hold_edits and action not in ("pay", "refund")
+        self.database.plan(order_id, action, self._last.timestamp() + delay, held)
+
+    def plan_refund(self, order_id: int, timing: Timing) -> bool:
+        """A part of the order, or all of it, is given back later. False for one of which something else is to come,
+        and for one that has nothing to give back."""
+        truth = self.database.truth(order_id)
+        plain = truth["expected"] == PAYABLE and truth["paid"] and SCENARIOS[truth["kind"]].follow_up is None
+        if not plain or Decimal(truth["total_price"]) <= 0:
+            return False
+        with self.database.transaction():
+            self._plan(order_id, "refund", timing)
+        return True
 
     def _buyer(self, basket: Basket, site: Site, moment: datetime, rng: Random) -> Buyer:
         country = basket.country or site.country
@@ -205,14 +217,14 @@ class Shop:
     # What happens to orders later
 
     def follow_up(self, order_id: int, action: str, channel: str | None = None) -> None:
-        """Do one of `pay`, `edit_note`, `edit_address`, `edit_item_text`, `edit_items` to an order and tell of it."""
+        """Do one of `edits.ACTIONS` to an order and tell of it."""
         if action not in edits.ACTIONS:
             raise BadControl(f"action {action!r} is none of {', '.join(edits.ACTIONS)}")
         rng = seeded("follow up", self.name, order_id, action, self.database.peek(_OUTBOX))
         with self.database.transaction():
             event_type = edits.ACTIONS[action](self, order_id, rng)
             truth = self.database.truth(order_id)
-            if action != "pay":
+            if action not in ("pay", "refund"):
                 truth["edited"].append(action)
                 self.database.write_truth(order_id, truth)
             self._announce(event_type, order_id, channel or truth["channel"] or "webhook", rng)
@@ -284,6 +296,11 @@ class Shop:
         if channel is None:
             return
         rows = self.load(order_id)
+        if event_type == edits.REFUNDED:  # a hint could not tell of it: whoever reads the order would not find it
+            refund = self.database.truth(order_id)["refunds"][-1]
+            data = self.order_data(rows) | {"refund": refund}
+            self._post(event_type, ORDER, rows.order, rows.order["OrderSiteID"], data)
+            return
         if channel == "zapier":
             # The Zapier module knows rows, not orders: sometimes it is an item that tells of the change.
             table, row = (ITEM, rows.items[0]) if rng.random() < 0.3 else (ORDER, rows.order)
@@ -291,8 +308,8 @@ class Shop:
             body = json.dumps(payload.flat_row(table, row), ensure_ascii=False)
             self.database.post(sequence, "hints", guid(rng), event_type, order_id, body)
             return
-        data = self.order_data(rows) if channel == "webhook" else None
-        self._post(event_type, ORDER, rows.order, rows.order["OrderSiteID"], data)
+        whole = self.order_data(rows) if channel == "webhook" else None
+        self._post(event_type, ORDER, rows.order, rows.order["OrderSiteID"], whole)
 
     def order_data(self, rows: OrderRows) -> dict[str, Any]:
         """The whole order as the sender joins it, with the SKU rows of this moment."""

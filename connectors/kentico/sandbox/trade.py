@@ -36,13 +36,14 @@ class Order:
     sites: Mapping[tuple[str, str], int] = field(default_factory=lambda: SITE_SHARES)
     timing: Timing = field(default_factory=Timing)
     master_data: float = 0.04  # customer and product changes per order
+    refunds: float = 0.0  # the part of the orders of which something is given back
 
     @classmethod
     def read(cls, body: Mapping[str, Any], known_sites: Mapping[str, Shop]) -> Order:
         """From a control request. Raises BadControl naming the key."""
         allowed = {
             "orders", "rate", "seed", "mix", "shares", "must_fail", "sites", "pay_after", "edit_after", "hold_edits",
-            "master_data",
+            "master_data", "refunds",
         }  # fmt: skip
         for name in body:
             if name not in allowed:
@@ -63,7 +64,7 @@ class Order:
             return cls(
                 int(body.get("orders", 30)), float(body.get("rate", 0.0)), str(body.get("seed", "1")), mix, shares,
                 bool(body.get("must_fail", True)), _sites(body.get("sites"), known_sites), timing,
-                float(body.get("master_data", 0.04)),
+                float(body.get("master_data", 0.04)), float(body.get("refunds", 0.0)),
             )  # fmt: skip
         except (TypeError, ValueError) as error:
             raise BadControl(f"a number is none: {error}") from error
@@ -87,7 +88,7 @@ class Trade:
     def __init__(self, shops: Mapping[str, Shop]) -> None:
         self.shops = shops
         self.order: Order | None = None
-        self.placed = 0
+        self.placed = self.refunds = 0
         self.by_kind: dict[str, int] = {}
         self.by_channel: dict[str, int] = {}
         self.error: str | None = None
@@ -118,6 +119,7 @@ class Trade:
         if self.running:
             raise BadControl("a trade is running; DELETE /_sandbox/trade ends it")
         self.order, self.placed, self.by_kind, self.by_channel, self.error = order, 0, {}, {}, None
+        self.refunds = 0
         self._trading = asyncio.create_task(self._trade(order), name="trade")
         self._trading.add_done_callback(self._ended)
 
@@ -150,6 +152,7 @@ class Trade:
             "placed": self.placed,
             "by_kind": dict(sorted(self.by_kind.items())),
             "by_channel": self.by_channel,
+            "refunds": self.refunds,
             "follow_ups": follow_ups,
             "held_edits": held,
             "events": events,
@@ -168,7 +171,9 @@ class Trade:
                 await asyncio.sleep(max(0.0, due - loop.time()))
                 instance, site = site_for(kind, dice, order.sites)
                 channel = dice.choices(list(order.shares), weights=list(order.shares.values()))[0]
-                self.shops[instance].place(kind, site, order.seed, channel, order.timing)
+                order_id = self.shops[instance].place(kind, site, order.seed, channel, order.timing)
+                if order.refunds and dice.random() < order.refunds:
+                    self.refunds += self.shops[instance].plan_refund(order_id, order.timing)
                 self.placed += 1
                 self.by_kind[kind] = self.by_kind.get(kind, 0) + 1
                 self.by_channel[channel] = self.by_channel.get(channel, 0) + 1

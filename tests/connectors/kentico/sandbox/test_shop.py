@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from connectors.kentico.sandbox.control import curl
-from connectors.kentico.sandbox.errors import StateMismatch
+from connectors.kentico.sandbox.errors import BadControl, StateMismatch
 from connectors.kentico.sandbox.payload import sign
 from connectors.kentico.sandbox.rows import seeded
 from connectors.kentico.sandbox.scenarios import SCENARIOS
 from connectors.kentico.sandbox.server import Sandbox
-from connectors.kentico.sandbox.shop import Shop
+from connectors.kentico.sandbox.shop import Shop, Timing
 from connectors.kentico.sandbox.trade import Order
 from tests.connectors.kentico.sandbox.conftest import Receiver
 
@@ -185,6 +185,38 @@ async def test_trade_reaches_done_and_a_second_one_continues(sandbox: Sandbox, r
     truths = sandbox.orders()
     assert len({truth["order_guid"] for truth in truths}) == len(truths) == 141  # 140 traded, one of 2021
     assert len({(truth["instance"], truth["order_id"]) for truth in truths}) == 141
+
+
+async def test_some_orders_are_given_back_each_told_whole_by_a_signed_event(
+    sandbox: Sandbox, receiver: Receiver
+) -> None:
+    """Whatever the order's own channel: no table knows of a refund, so a hint would lead nowhere."""
+    sandbox.target.url = receiver.url
+    wanted = {"orders": 60, "seed": "9", "pay_after": 0, "edit_after": 0, "refunds": 0.2, "master_data": 0}
+    sandbox.trade.begin(Order.read({**wanted, "shares": {"webhook": 1, "zapier": 2}}, sandbox.shops))
+    await until(lambda: sandbox.trade.progress()["done"] or sandbox.trade.error)
+    assert sandbox.trade.progress()["error"] is None
+    given = {(t["instance"], t["order_id"]): t for t in sandbox.orders() if t.get("refunds")}
+    assert len(given) == sandbox.trade.progress()["refunds"] >= 4
+    told = {(e["instance"], e["objectId"]): e["data"] for e in receiver.events if e["eventType"] == "order.refunded"}
+    assert told.keys() == given.keys()
+    assert {truth["channel"] for truth in given.values()} == {"webhook", "zapier"}
+    for key, data in told.items():
+        (refund,) = given[key]["refunds"]
+        assert data["refund"] == refund
+        assert data["order"]["OrderID"] == key[1]
+        assert Decimal("0") < Decimal(refund["amount"]) <= Decimal(given[key]["total_price"])
+        assert (given[key]["expected"], given[key]["paid"], given[key]["edited"]) == ("payable", True, [])
+    shares = {Decimal(t["refunds"][0]["amount"]) == Decimal(t["total_price"]) for t in given.values()}
+    assert shares == {True, False}, "some of all, some of a part"
+
+
+async def test_what_is_not_paid_or_was_free_is_not_given_back(sandbox: Sandbox) -> None:
+    shop = sandbox.shops["emea"]
+    for kind in ("never_paid", "free_order", "edited_items", "unbalanced"):
+        assert not shop.plan_refund(shop.place(kind, "GoatUK", 1, "webhook"), Timing()), kind
+    with pytest.raises(BadControl, match="nothing to give back"):
+        shop.follow_up(shop.place("free_order", "GoatUK", 1, "webhook"), "refund")
 
 
 async def test_restart_keeps_the_shop(tmp_path: Path, receiver: Receiver) -> None:
