@@ -172,11 +172,11 @@ class Trade:
                 instance, site = site_for(kind, dice, order.sites)
                 channel = dice.choices(list(order.shares), weights=list(order.shares.values()))[0]
                 order_id = self.shops[instance].place(kind, site, order.seed, channel, order.timing)
-                if order.refunds and dice.random() < order.refunds:
-                    self.refunds += self.shops[instance].plan_refund(order_id, order.timing)
                 self.placed += 1
                 self.by_kind[kind] = self.by_kind.get(kind, 0) + 1
                 self.by_channel[channel] = self.by_channel.get(channel, 0) + 1
+                if self.refunds + 1 <= order.refunds * self.placed:  # no dice: a small trade is to have some too
+                    self.refunds += self.shops[instance].plan_refund(order_id, order.timing)
                 if dice.random() < order.master_data:
                     shop = self.shops[instance]
                     change = dice.choice([shop.change_customer, shop.change_product])
