@@ -61,7 +61,9 @@ def test_every_payable_order_is_paid_and_nothing_is_lost_doubled_or_drifted(shop
     assert found["paid"] == found["posted"] > 60
     assert found["dead_lettered"] >= 5, "the demo includes orders that must fail"
     assert found["held"] >= 1, "and one edited after posting"
-    assert found["calls_per_order"] <= 1.0, "90 orders are few: reading reference data weighs more than in 300"
+    assert found["refunded"] == found["refunds"] >= 3, "something of one order in twenty is given back"
+    most = 1.0 + 2 * found["refunded"] / found["posted"]  # a refund alone costs two calls
+    assert found["calls_per_order"] <= most, "90 orders are few: reading reference data weighs more than in 300"
 
 
 def test_a_second_run_continues_the_same_books(shop: Path) -> None:
