@@ -42,15 +42,25 @@ AGREED = (
 )
 
 
+def hash_of(books: dict[str, Any]) -> str:
+    return books_hash(books["invoices"], books["payments"], books["credit_notes"])
+
+
+def refunds_of(town: Town) -> set[str]:
+    """The ids of the refunds that the shop has told of."""
+    told = (town.codec.decode(message.value() or b"")["refund"] for message in town.messages(topics.ORDERS))
+    return {refund["refund_id"] for refund in told if refund is not None}
+
+
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    """After a day of trade: every kind of order, payments, edits, deletions, and orders that had to fail."""
+    """After a day of trade: every kind of order, payments, edits, deletions, refunds, and orders that had to fail."""
     home = tmp_path_factory.mktemp("town")
     with EmbeddedKafka(home / "kafka", ready_timeout=180.0) as broker:
         made = Town(broker.bootstrap, home)
         try:
             made.open()
-            made.trade(ORDERS, "a")
+            made.trade(ORDERS, "a", refunds=0.12)
             made.settle()
             made.put(*deletions(made))
             made.settle()
@@ -218,21 +228,24 @@ def test_an_empty_organisation_gets_the_same_books_and_the_plan_had_said_how(tow
     """The store is given to another organisation in k2x.yaml, and everything is replayed."""
     first = town.books("uk")
     assert len(first) > 50
+    refunds = len(refunds_of(town))
+    assert sum(line.startswith("credit note CN-UK-") for line in first) == refunds >= 3
     town.same_lock("uk-2")
     town.moves_to("uk-2")
     plan = of_uk(town.json("replay", "plan", "--all"), "uk-2")
     assert plan["written"]["invoices"] > 15
+    assert (plan["written"]["credit_notes"], plan["refunds"]) == (refunds, {"posted": refunds})
     assert plan["refused"] >= 4
     assert 3 <= plan["calls"] <= 20
     assert plan["day_calls_left"] > 4000, "as the sink has heard"
 
     run = of_uk(town.json("replay", "run", "--all", "--yes"), "uk-2")
     assert {name: plan[name] for name in AGREED} == {name: run[name] for name in AGREED}
-    for name in ("written", "adopted", "updates"):
+    for name in ("written", "adopted", "updates", "refunds"):
         assert plan[name] == run[name]
     assert town.books("uk-2") == first
     rebuilt, last = town.export("uk-2"), town.export("uk")
-    assert books_hash(rebuilt["invoices"], rebuilt["payments"]) == books_hash(last["invoices"], last["payments"])
+    assert hash_of(rebuilt) == hash_of(last)
 
     writes = town.writes("uk-2")
     again = of_uk(town.json("replay", "run", "--all", "--yes"), "uk-2")
@@ -240,6 +253,7 @@ def test_an_empty_organisation_gets_the_same_books_and_the_plan_had_said_how(tow
     assert town.writes("uk-2") == writes
     look = of_uk(town.json("replay", "plan", "--all", "--look"), "uk-2")
     assert (look["invoices_looked_at"], look["calls"]) == (len(rebuilt["invoices"]), 0)
+    assert look["credit_notes_looked_at"] == refunds
 
 
 def test_killed_in_the_middle_and_resumed_it_skips_nothing_and_repeats_at_most_one_delivery(town: Town) -> None:

@@ -279,7 +279,7 @@ class Town:
 
     def books(self, org: str) -> list[str]:
         found = self.export(org)
-        return entries(found["invoices"], found["payments"])
+        return entries(found["invoices"], found["payments"], found["credit_notes"])
 
     def same_lock(self, org: str) -> None:
         """Close the periods of `org` that are closed in the first organisation, as its accountant would."""
