@@ -165,7 +165,7 @@ async def test_refunds_are_made_beside_their_sales_and_agree(shop: Shop) -> None
     chosen = [await shop.take() for _ in range(REFUNDS)]
     shop.refunded = [invoice["InvoiceNumber"] for invoice in chosen]
     values = await asyncio.to_thread(_refunds, shop.world, {key(number) for number in shop.refunded})
-    shop_topics = Producer(shop.world.kafka_conf)
+    shop_topics = Producer({**shop.world.kafka_conf, "enable.idempotence": True})
     for order, value in values.items():
         shop_topics.produce(topics.ORDERS, key=order.encode(), value=value)
     assert shop_topics.flush(10) == 0
@@ -234,7 +234,7 @@ async def test_every_fault_planted_by_hand_is_found_named_and_ends_with_code_1(s
     planted("unmatched", "foreign_invoice", "", "UK-777777")
 
     number = (await shop.take())["InvoiceNumber"]
-    shop_topics = Producer(shop.world.kafka_conf)
+    shop_topics = Producer({**shop.world.kafka_conf, "enable.idempotence": True})
     shop_topics.produce(topics.ledger("uk"), key=f"{key(number)}|invoice|0".encode(), value=None)
     planted("unmatched", "ledger_missing", key(number), number)
 

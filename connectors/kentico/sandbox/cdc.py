@@ -67,7 +67,7 @@ class Capture:
         new = [NewTopic(name, 1, 1, config={"retention.ms": "-1"}) for name in names if name not in known]
         for future in admin.create_topics(new).values() if new else ():
             future.result(20)
-        self._producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all", "linger.ms": 5})
+        self._producer = Producer({"bootstrap.servers": self.bootstrap, "linger.ms": 5, "enable.idempotence": True})
         self.database.watch = self._committed
 
     def stop(self) -> None:

@@ -80,7 +80,7 @@ class Rig:
     site: Site
 
     def send(self, *results: dict[str, Any], topic: str | None = None, **headers: bytes) -> None:
-        producer = Producer({"bootstrap.servers": self.bootstrap, "acks": "all"})
+        producer = Producer({"bootstrap.servers": self.bootstrap, "enable.idempotence": True})
         for value in results:
             name = topic or topics.RESULTS
             key = value["key"].encode()
@@ -230,7 +230,7 @@ async def test_what_is_refused_is_a_dead_letter_that_goes_back_to_its_target_alo
     assert "3" not in {order_id for _, order_id in rig.site.told}
     odd.clear()
     # What a redrive does: the letter's own bytes and headers, to its origin.
-    producer = Producer({"bootstrap.servers": rig.bootstrap})
+    producer = Producer({"bootstrap.servers": rig.bootstrap, "enable.idempotence": True})
     producer.produce(topics.CONFIRMATIONS, key=letter.key(), value=letter.value(), headers=letter.headers())
     assert producer.flush(10) == 0
     before = rig.site.requests

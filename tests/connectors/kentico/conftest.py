@@ -53,7 +53,7 @@ class Broker:
         return self.deliverers[-1]
 
     def send(self, schema: str, topic: str, records: list[tuple[str, dict[str, Any]]]) -> None:
-        producer = Producer({**self.conf, "acks": "all"})
+        producer = Producer({**self.conf, "enable.idempotence": True})
         for key, value in records:
             producer.produce(topic, key=key.encode(), value=self.codec.encode(schema, value))
         assert producer.flush(10) == 0

@@ -157,7 +157,7 @@ async def test_a_snapshot_asks_for_nothing_but_the_days_that_were_named(rig: Rig
 
 async def test_bad_records_are_dead_letters_that_go_back_to_their_topic_and_the_rest_flows(rig: Rig) -> None:
     orders = rig.capture.topic(ORDER)
-    producer = Producer(rig.broker.conf)
+    producer = Producer({**rig.broker.conf, "enable.idempotence": True})
     bad = [b"<xml>", b'{"OrderID": 5}', json.dumps({"op": "c", "source": {"table": "COM_Order"}, "after": {}}).encode()]
     for number, value in enumerate(bad):
         producer.produce(orders, key=f"k{number}", value=value)
@@ -192,7 +192,7 @@ async def test_an_outbox_brings_whole_events_and_refuses_odd_ones(rig: Rig) -> N
     rig.cdc = CdcSettings(outbox_topics=(outbox,))
     rig.shop.full_joins = True
     ids = rig.place(2)
-    producer = Producer(rig.broker.conf)
+    producer = Producer({**rig.broker.conf, "enable.idempotence": True})
     producer.produce(outbox, key=b"9", value=json.dumps({"specVersion": 1, "eventType": "order.paid"}).encode())
     assert producer.flush(10) == 0
     async with running(rig.taking()):

@@ -156,7 +156,7 @@ async def test_poison_is_a_dead_letter_and_the_others_go_on(broker: Broker, sand
     broker.send("change", topics.CHANGES, hints)
     from confluent_kafka import Producer
 
-    producer = Producer(broker.conf)
+    producer = Producer({**broker.conf, "enable.idempotence": True})
     producer.produce(topics.CHANGES, key=b"junk", value=b"no record of ours")
     producer.flush(10)
     async with running(reader(broker, settings(broker, instance(sandbox, "emea")))):

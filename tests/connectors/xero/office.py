@@ -41,7 +41,7 @@ class Office:
         self.slug, self.home, self.sandbox = slug, home, sandbox
         self.kafka = {"bootstrap.servers": kafka}
         apply(self.kafka, [slug], 1, 1)
-        self._producer = Producer(self.kafka)
+        self._producer = Producer({**self.kafka, "enable.idempotence": True})
         self.metrics = CollectorRegistry()  # of the sink that was started last
         self._admin = AdminClient(self.kafka)  # kept: one that is let go never answers
 

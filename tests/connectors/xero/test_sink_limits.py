@@ -105,7 +105,7 @@ def _forget(office: Office, who: dict[str, Any]) -> str:
     """The ledger names an id of this customer that Xero never gave; the id."""
     gone = entry(office.slug, who["key"], "contact", T0)
     gone["state"], gone["xero_id"], gone["number"] = "POSTED", str(uuid4()), who["number"]
-    producer = Producer(office.kafka)
+    producer = Producer({**office.kafka, "enable.idempotence": True})
     producer.produce(topics.ledger(office.slug), key=who["key"].encode(), value=CODEC.encode("ledger", gone))
     assert producer.flush(10) == 0
     return gone["xero_id"]

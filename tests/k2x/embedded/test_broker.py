@@ -88,7 +88,7 @@ def produce(bootstrap: str, topic: str, value: bytes) -> None:
     [created] = admin.create_topics([NewTopic(topic, 1, 1)]).values()
     created.result(10)
     failures: list[object] = []
-    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True})
     producer.produce(topic, value, on_delivery=lambda error, _: failures.append(error) if error else None)
     assert producer.flush(10) == 0
     assert failures == []

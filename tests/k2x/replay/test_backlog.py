@@ -24,7 +24,7 @@ class Groups:
         self.kafka: dict[str, Any] = {"bootstrap.servers": kafka}
         self.name, self.orgs = name, [f"{name}-{n}" for n in range(2)]
         kafka_topics.apply(self.kafka, self.orgs, 3, 1)
-        self._producer = Producer(self.kafka)
+        self._producer = Producer({**self.kafka, "enable.idempotence": True})
 
     def backlog(self) -> Backlog:
         return Backlog(self.kafka, self.orgs, [topics.ORDERS], f"{self.name}-streams", f"{self.name}-sink")

@@ -31,7 +31,7 @@ class Topic:
         admin = AdminClient(self.kafka)  # kept: one that is let go never answers
         (made,) = admin.create_topics([NewTopic(name, 3, 1)]).values()
         made.result(timeout=30)
-        self._producer = Producer(self.kafka)
+        self._producer = Producer({**self.kafka, "enable.idempotence": True})
 
     def put(self, partition: int, seconds: Iterable[int]) -> None:
         for second in seconds:
@@ -91,7 +91,7 @@ def test_a_group_goes_on_behind_what_it_has_committed(topic: Topic) -> None:
 
 
 def order_message(topic: Topic, partition: int, key: bytes, value: bytes, headers: Any = None) -> Any:
-    producer = Producer(topic.kafka)
+    producer = Producer({**topic.kafka, "enable.idempotence": True})
     producer.produce(topic.name, value, key=key, partition=partition, headers=headers)
     assert producer.flush(20) == 0
     last = [r for r in ranges_of(topic.kafka, [topic.name], None) if r.partition == partition]

@@ -46,7 +46,7 @@ class Ground:
             future.result(timeout=30)
 
     def write(self, topic: str, partition: int, count: int, age_s: float = OLD_S) -> None:
-        producer = Producer(self.kafka)
+        producer = Producer({**self.kafka, "enable.idempotence": True})
         at = int((time.time() - age_s) * 1000)
         for number in range(count):
             producer.produce(topic, value=str(number), partition=partition, timestamp=at + number)
