@@ -11,7 +11,7 @@ run: $(VENV)/.run ## the demo: embedded Kafka, both sandboxes, all processes. AR
 	@$(BIN)/k2x demo $(ARGS)
 
 test: $(VENV)/.dev lint ## ruff, mypy --strict, and the default suite on a real Kafka
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
