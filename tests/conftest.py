@@ -21,6 +21,15 @@ from tests import depth
 
 depth.load()
 
+# Files of a minute and more: first, so that no process is left alone with one of them at the end.
+_LONG = ("e2e/test_demo", "e2e/test_reconcile", "replay/test_replay", "embedded/test_broker", "xero/test_sink", "e2e/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Stable: files keep their order, and tests theirs within a file."""
+    ranks = dict(enumerate(_LONG))
+    items.sort(key=lambda item: next((rank for rank, name in ranks.items() if name in item.nodeid), len(_LONG)))
+
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
