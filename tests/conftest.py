@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 
+from k2x import kafka_topics
 from k2x.embedded.broker import EmbeddedKafka
 from k2x.embedded.config import SERVER
 from k2x.embedded.jars import KAFKA_VERSION
@@ -33,7 +34,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`host:port` of a real broker, shared by the session: use `topic_prefix`, and do not stop it."""
+    """`host:port` of a real broker, shared by the session: use `topic_prefix`, and do not stop it.
+
+    The topics that all organisations share are there, with three partitions: else the first test that applies topics
+    would decide how many there are, and which test is first differs from run to run.
+    """
+    for bootstrap in _brokers(tmp_path_factory):
+        kafka_topics.apply({"bootstrap.servers": bootstrap}, [], 3, 1)
+        yield bootstrap
+
+
+def _brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     choice = os.environ.get("K2X_TEST_KAFKA", "")
     if choice == "testcontainers":
         yield from _container()
