@@ -24,7 +24,7 @@ _TRANSFORM = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
 _SIZE = (1, 2, 5, 10, 25, 50, 100, 250, 500)
 _END_TO_END = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 _CODES = 200  # different codes at most: they are words of our source, but a label must be bounded by itself
-_SUMS = ("order", "invoice", "payment")
+_SUMS = ("order", "invoice", "payment", "credit_note", "refund")
 _MONEY = frozenset({"POSTED", "ADOPTED"})
 
 
@@ -110,7 +110,7 @@ class Metrics:
         )
         self._documents = Counter(
             "k2x_business_documents",
-            "Documents that are in Xero: order (its invoice, wholly paid), invoice, payment, refund",
+            "Documents in Xero: order (its invoice, wholly paid), invoice, payment, credit_note, refund (money back)",
             ["org", "store", "kind", "currency"],
             registry=self.registry,
         )

@@ -35,6 +35,7 @@ from tests.observe.faster import faster
 from tests.observe.prom import Fault, Prom
 
 _ORDERS, _RATE = 400, 3.0  # more than the check takes: it ends the shop, not the shop the check
+_REFUNDS = 0.2  # of the orders: some in each store within the first minute
 _PATIENCE_S = 150.0  # a bound, not a measure: on a machine of its own all is there within 60 s
 _TOLD_EVERY_S = 5.0
 _HOOK = "OBSERVE_DIRECT_URL"
@@ -116,7 +117,7 @@ async def _trade(world: World) -> None:
     # A quarter of the orders cannot be posted: a share over a window of seconds must not be left to chance.
     often = 2 + sum(DEFAULT_MIX.values()) // (3 * len(MUST_FAIL))
     mix = dict(DEFAULT_MIX) | dict.fromkeys((*MUST_FAIL, HELD), often)
-    order = {"orders": _ORDERS, "rate": _RATE, "seed": "7", "must_fail": True, "mix": mix}
+    order = {"orders": _ORDERS, "rate": _RATE, "seed": "7", "must_fail": True, "mix": mix, "refunds": _REFUNDS}
     await world.post("kentico", "/_sandbox/trade", order)
 
 
