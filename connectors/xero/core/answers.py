@@ -68,12 +68,14 @@ def payments(
     rows = {_fold(row.get(id_)): row for row in elements(body, collection)}
     for document in documents:
         target = rows.get(_fold(document.jobs[0].target_id))
-        found = None
-        for row in elements(target, "Payments"):
-            if row.get("Status") != "DELETED" and _marker(row) == document.natural.casefold():
-                found = row
         due = None if target is None or target.get(left) is None else Decimal(str(target[left]))
-        yield document, found, due
+        yield document, paid(target, document.natural), due
+
+
+def paid(document: Mapping[str, Any] | None, marker: str) -> Mapping[str, Any] | None:
+    """The living payment of an invoice or a credit note that has this marker."""
+    of_it = (row for row in elements(document, "Payments") if row.get("Status") != "DELETED")
+    return next((row for row in of_it if _marker(row) == marker.casefold()), None)
 
 
 def contacts(documents: Sequence[Document], body: Any) -> Iterator[tuple[Document, Mapping[str, Any] | None]]:

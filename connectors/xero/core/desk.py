@@ -247,9 +247,7 @@ class Desk:
 
     def _keep(self, entry: LedgerEntry, job: Job, reason: str) -> None:
         """A command in the ledger that is not driven by itself."""
-        kept = records.waiting(entry, job, reason, self.now.at, 0.0)
-        kept["state"], kept["retry_at"] = "HELD", None
-        self.writing.entries[entry["key"]] = kept
+        self.writing.entries[entry["key"]] = records.behind(entry, job, reason, self.now.at)
 
     def waits(self, job: Job, reason: str) -> None:
         """The word of a command that is in the ledger."""

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, cast
 
 from connectors.xero import batch, compare, outcomes
+from connectors.xero.core import records
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.records import Outcome
 from connectors.xero.core.state import Document, Job, Refusal, Step
@@ -112,11 +113,8 @@ class Payments:
         job = document.jobs[0]
         tender = job.tenders.pop(document.natural)
         entry = self.desk.fresh(document.key, self.step.value, tender["ordinal"])
-        entry["state"], entry["intention"], entry["reason"] = "POSTED", None, None
-        entry["xero_id"], entry["number"] = str(body["PaymentID"]), document.natural
-        entry["status"], entry["hash"] = str(body.get("Status") or "AUTHORISED"), document.hash
-        entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
-        entry["total"], entry["currency"] = tender["amount"], _body(job)["currency"]
+        records.moved(entry, job.command, _body(job)["currency"], tender, document.natural, body)
+        entry["hash"] = document.hash
         self.desk.write(entry)
         if due is not None:
             job.due = due if job.due is None else min(job.due, due)

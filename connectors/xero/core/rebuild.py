@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, Protocol, cast
 
 from connectors.xero import batch, compare
-from connectors.xero.core import records
+from connectors.xero.core import answers, records
 from connectors.xero.core.events import Letter, Record
 from connectors.xero.core.payments import DECIDE
 from connectors.xero.core.rebuild_refunds import Credits, RefundRestoration
@@ -137,11 +137,9 @@ class Restoration:
         key = records.payment_key(command["key"], tender["ordinal"])
         element = batch.payment_element(Step.PAYMENT, tender, invoice_id, batch.reference(number, tender))
         entry = records.entry(self.org, key, "payment", self._now(), tender["ordinal"])
-        entry["state"], entry["xero_id"] = "POSTED", str(paid["PaymentID"])
-        entry["number"] = batch.marker(number, tender["ordinal"])
-        entry["status"], entry["hash"] = str(paid.get("Status") or "AUTHORISED"), batch.digest(element)
-        entry["version"], entry["observed_at"], entry["attempt"] = command["version"], command["observed_at"], 1
-        entry["total"], entry["currency"] = tender["amount"], cast(Sale, command["body"])["currency"]
+        currency, marker = cast(Sale, command["body"])["currency"], batch.marker(number, tender["ordinal"])
+        records.moved(entry, command, currency, tender, marker, paid)
+        entry["hash"], entry["attempt"] = batch.digest(element), 1
         self._write(entry)
         self.counts["payments"] += 1
 
@@ -269,9 +267,7 @@ class Restoration:
         if entry is not None and entry["state"] == "WAITING" and entry["xero_id"]:
             behind = records.entry(self.org, records.next_key(home), "next", self._now())
             behind["version"], behind["observed_at"] = command["version"], command["observed_at"]
-            kept = records.waiting(behind, job, "waits behind an earlier version of its order", self._now(), 0.0)
-            kept["state"], kept["retry_at"] = "HELD", None
-            self._write(kept)
+            self._write(records.behind(behind, job, "waits behind an earlier version of its order", self._now()))
             return
         if entry is not None and entry["state"] == "WAITING" and entry["command"] is not None:
             if self._decode(entry["command"])["version"] >= command["version"]:
@@ -324,9 +320,5 @@ def _settled(sale: Sale, found: Invoice) -> bool:
 
 def _payment(found: Invoice, number: str, tender: Tender) -> Mapping[str, Any] | None:
     """The living payment with the tender's marker and amount."""
-    marker = batch.marker(number, tender["ordinal"]).casefold()
-    for paid in found.get("Payments") or []:
-        first = str(paid.get("Reference") or "").split(" ", 1)[0].casefold()
-        if first == marker and paid.get("Status") != "DELETED":
-            return None if compare.payment(Decimal(tender["amount"]), paid) else paid
-    return None
+    paid = answers.paid(found, batch.marker(number, tender["ordinal"]))
+    return None if paid is None or compare.payment(Decimal(tender["amount"]), paid) else paid

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Protocol, cast
 
 from connectors.xero import batch, compare
-from connectors.xero.core import records
+from connectors.xero.core import answers, records
 from connectors.xero.core.events import Record
 from connectors.xero.core.said import Said
 from connectors.xero.core.state import Job, Step
@@ -96,18 +96,16 @@ class RefundRestoration:
     def _paid(self, command: Command, note: RefundNote, number: str, tender: Tender, found: CreditNote) -> bool:
         """The entry of a refund's payment, if Xero has it."""
         marker = batch.marker(number, tender["ordinal"])
-        paid = next((p for p in found.get("Payments") or [] if _is(p, marker, tender)), None)
-        if paid is None:
+        paid = answers.paid(found, marker)
+        if paid is None or compare.payment(Decimal(tender["amount"]), paid):
             return False
         key = records.refund_key(command["key"], note["refund_id"], tender["ordinal"])
         entry = records.entry(self.org, key, "refund", self._now(), tender["ordinal"])
         element = batch.payment_element(
             Step.REFUND, tender, str(found["CreditNoteID"]), batch.reference(number, tender)
         )
-        entry["state"], entry["xero_id"], entry["number"] = "POSTED", str(paid["PaymentID"]), marker
-        entry["status"], entry["hash"] = str(paid.get("Status") or "AUTHORISED"), batch.digest(element)
-        entry["version"], entry["observed_at"], entry["attempt"] = command["version"], command["observed_at"], 1
-        entry["total"], entry["currency"] = tender["amount"], note["currency"]
+        records.moved(entry, command, note["currency"], tender, marker, paid)
+        entry["hash"], entry["attempt"] = batch.digest(element), 1
         self._write(entry)
         return True
 
@@ -124,12 +122,4 @@ class RefundRestoration:
         when = records.BEHIND if sale["state"] == "WAITING" else records.ONCE_SOLD
         self._write(records.with_next_refund(sale, when, refund_id))
         behind = records.entry(self.org, records.next_key(home, refund_id), "next", self._now())
-        kept = records.waiting(behind, job, _WAITED, self._now(), 0.0)
-        kept["state"], kept["retry_at"] = "HELD", None
-        self._write(kept)
-
-
-def _is(paid: Mapping[str, Any], marker: str, tender: Tender) -> bool:
-    first = str(paid.get("Reference") or "").split(" ", 1)[0]
-    alive = first.casefold() == marker.casefold() and paid.get("Status") != "DELETED"
-    return alive and not compare.payment(Decimal(tender["amount"]), paid)
+        self._write(records.behind(behind, job, _WAITED, self._now()))

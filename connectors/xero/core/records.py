@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from connectors.xero.core.events import Letter, Record
 from connectors.xero.core.state import Job, Refusal
 from schemas.letters import ErrorClass, Origin, Reason, letter_headers
 from schemas.topics import commands
-from schemas.types import Command, LedgerEntry, Result
+from schemas.types import Command, LedgerEntry, Result, Tender
 
 _WAS = "was"  # in `extra` of a waiting entry: its document's own state
 _SHARE = "refund:"  # in an invoice's, before a refund's id
@@ -19,6 +20,7 @@ When = Literal["refunds behind", "refunds once sold"]
 """In an invoice's extra, the refunds that wait for whatever of the order goes on, and those that wait for its sale."""
 BEHIND: When = "refunds behind"
 ONCE_SOLD: When = "refunds once sold"
+ACCOUNT = "account"  # in a payment's: its AccountID or Code
 _ALONE = "alone"  # and that a request of it alone was answered 404
 
 Outcome = Literal["POSTED", "ADOPTED", "UNCHANGED", "HELD", "REFUSED", "WAITING", "CANCELLED"]
@@ -152,6 +154,13 @@ def waiting(of: LedgerEntry, job: Job, reason: str, at: datetime, wait: float) -
     return changed
 
 
+def behind(of: LedgerEntry, job: Job, reason: str, at: datetime) -> LedgerEntry:
+    """The entry with a command that comes when its turn has come: the ledger does not drive it by itself."""
+    kept = waiting(of, job, reason, at, 0.0)
+    kept["state"], kept["retry_at"] = "HELD", None
+    return kept
+
+
 def still_waiting(of: LedgerEntry) -> LedgerEntry:
     """The entry changed while the command that it holds waits outside of memory: the ledger drives it all the same."""
     changed: LedgerEntry = {**of, "state": "WAITING", "extra": {**of["extra"], _WAS: of["state"]}}
@@ -179,6 +188,21 @@ def settled(of: LedgerEntry) -> LedgerEntry:
     extra = {name: value for name, value in of["extra"].items() if not name.startswith("h:") and name not in own}
     changed: LedgerEntry = {**of, "command": None, "command_offset": None, "retry_at": None, "extra": extra}
     return changed
+
+
+def moved(
+    of: LedgerEntry, command: Command, currency: str, tender: Tender, marker: str, paid: Mapping[str, Any]
+) -> None:
+    """Fill the entry of a payment, or of money back, that Xero holds as `paid`. Its account is where the money is:
+    Xero's own word where it shows it, which within a document it does not."""
+    shown = paid.get("Account") or {}
+    account = shown.get("AccountID") or shown.get("Code") or tender["account_id"] or tender["account_code"]
+    of["state"], of["intention"], of["reason"] = "POSTED", None, None
+    of["xero_id"], of["number"] = str(paid["PaymentID"]), marker
+    of["status"] = str(paid.get("Status") or "AUTHORISED")
+    of["version"], of["observed_at"] = command["version"], command["observed_at"]
+    of["total"], of["currency"] = tender["amount"], currency
+    of["extra"] = {**of["extra"], ACCOUNT: account}
 
 
 def headers_of(of: LedgerEntry) -> tuple[tuple[str, bytes], ...]:
