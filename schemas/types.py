@@ -302,6 +302,26 @@ class Decision(TypedDict):
     account_rule: str
 
 
+class SummaryLine(TypedDict):
+    account: str
+    tax_type: str
+    tracking: str
+    net: str
+    tax: str
+
+
+class Summary(TypedDict):
+    """An order's part of its day's summary"""
+
+    number: str
+    day: str
+    closes_at: datetime
+    rate: str | None
+    base_total: str | None
+    lines: list[SummaryLine]
+    orders: int
+
+
 class Sale(TypedDict):
     number: str
     invoice: str
@@ -315,6 +335,7 @@ class Sale(TypedDict):
     items: list[str]
     decisions: list[Decision]
     on_other_money: Literal["HOLD", "REISSUE"]
+    summary: Summary | None
 
 
 class Item(TypedDict):
@@ -334,6 +355,7 @@ class RefundNote(TypedDict):
     total: str
     total_tax: str
     payments: list[Tender]
+    summary: Summary | None
 
 
 class Command(TypedDict):
@@ -411,7 +433,7 @@ class LedgerEntry(TypedDict):
     key: str
     kind: str
     ordinal: int
-    state: Literal["INTENDED", "POSTED", "WAITING", "HELD", "REFUSED", "VOIDED"]
+    state: Literal["INTENDED", "POSTED", "WAITING", "HELD", "REFUSED", "VOIDED", "COLLECTED"]
     xero_id: str | None
     number: str | None
     status: str | None

@@ -34,6 +34,25 @@ def prefixes(stores: Mapping[str, StoreRules]) -> Iterator[Wrong]:
             )
 
 
+def summary_numbers(stores: Mapping[str, StoreRules]) -> Iterator[Wrong]:
+    """Numbers of orders that could be taken for a summary's, `<prefix>S<yyyymmdd>-<currency>` or that and `-<n>`."""
+    for a, first in stores.items():
+        if first.posting.mode != "summary":
+            continue
+        beginning = f"{first.prefix}S"
+        for b, second in stores.items():
+            path = ("stores", b, "number_from" if second.number_from != "OrderID" else "prefix")
+            if second.number_from == "OrderID":
+                clash = re.match(rf"{re.escape(beginning)}\d{{8}}-[A-Z]{{3}}-\d*$", second.prefix) is not None
+                remedy = "set another prefix"
+            else:  # a number of the shop's own pattern may be anything
+                clash = beginning.startswith(second.prefix) or second.prefix.startswith(beginning)
+                remedy = f"set number_from: OrderID, or a prefix of {b} that none of {a}'s numbers begins with"
+            if clash:
+                text = f"an order of {b} could get the number of a daily summary of {a} ({beginning}20261125-GBP)"
+                yield path, f"{text}; {remedy}"
+
+
 def contact_prefixes(by_instance: Mapping[str, str]) -> Iterator[Wrong]:
     """The same for ContactNumbers (prefix, then C, G or S), and ones that leave no room for the customer's number."""
     for instance, prefix in sorted(by_instance.items()):

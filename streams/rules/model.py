@@ -173,6 +173,23 @@ class Refunds(Part):
     statuses: tuple[str, ...] = ()
 
 
+class Posting(Part):
+    """One invoice an order, or one a day. `from`: the first day (of the order, in the store's zone) with a summary.
+
+    `grace_minutes`: how long after the store's midnight a day's summary closes.
+    """
+
+    mode: Literal["per_order", "summary"] = "per_order"
+    from_: date | None = Field(None, alias="from")
+    grace_minutes: int = Field(180, ge=0, le=1440)
+
+    @model_validator(mode="after")
+    def _since_when(self) -> Posting:
+        if self.mode == "summary" and self.from_ is None:
+            raise ValueError("`mode: summary` needs `from`, the first day of orders that go into summaries")
+        return self
+
+
 class WriteBack(Part):
     """Custom columns of COM_Order to write; an empty one is not written. All empty: off."""
 
@@ -220,6 +237,7 @@ class StoreRules(Part):
     )
     locked_period: Literal["refuse", "first_open_day"] = "refuse"
     on_other_money: Literal["hold", "reissue"] = "hold"
+    posting: Posting = Posting()
     write_back: WriteBack = WriteBack()
 
     @model_validator(mode="after")
@@ -350,7 +368,8 @@ class RulesDocument(Part):
     def faults(self) -> list[check.Wrong]:
         """What is wrong between the parts: (path, text with remedy). Empty: usable."""
         prefixes = {instance: self.contact_prefix(instance) for instance in {s.partition("/")[0] for s in self.stores}}
-        return [*check.prefixes(self.stores), *check.contact_prefixes(prefixes), *check.workflow(self.workflow)]
+        wrong = [*check.prefixes(self.stores), *check.summary_numbers(self.stores)]
+        return [*wrong, *check.contact_prefixes(prefixes), *check.workflow(self.workflow)]
 
     def doubts(self) -> list[str]:
         """What cannot be meant so, though it can be used: a sentence each, with the remedy."""

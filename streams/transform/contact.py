@@ -38,7 +38,7 @@ def contact(draft: Draft) -> None:
     """The order's contact."""
     store, order = draft.store, draft.order
     if store.rules.contacts.mode == "one_per_store":
-        draft.contact = _of_store(store)
+        draft.contact = of_store(store)
         return
     customer = order["customer"]
     if customer is None:
@@ -87,7 +87,8 @@ def tax_number(customer: Customer) -> str:
     return clean(customer["CustomerTaxRegistrationID"])
 
 
-def _of_store(store: Store) -> Contact:
+def of_store(store: Store) -> Contact:
+    """The one contact of a store that does not tell its customers apart."""
     found = store.memo.get("contact")
     if found is None:
         name = clean(store.rules.contacts.name) or f"Web sales {store.site}"

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from schemas.types import Order, Refund, RefundLine, RefundNote, Tender
-from streams.transform import command, dates, payment, validate, xero_math
+from streams.transform import command, dates, payment, summary, validate, xero_math
 from streams.transform.context import Draft, Line
 from streams.transform.errors import invalid, unmapped
 from streams.transform.money import FOUR, ONE, ZERO, number, rounded, shares, text
@@ -80,6 +80,7 @@ def refund(draft: Draft) -> None:
         parts = _spread(draft, given, amount)
     day = _day(draft, given)
     lines = [_line(draft, part) for part in parts]
+    tax = sum((part.tax for part in parts), ZERO)
     refund_id = _id_of(given["refund_id"])
     body: RefundNote = {
         "refund_id": refund_id,
@@ -88,12 +89,19 @@ def refund(draft: Draft) -> None:
         "currency": draft.currency,
         "date": day.isoformat(),
         "total": f"{amount:.2f}",
-        "total_tax": f"{sum((part.tax for part in parts), ZERO):.2f}",
+        "total_tax": f"{tax:.2f}",
         "payments": _back(draft, given, amount, day),
+        "summary": summary.of_refund(draft, day, _nets(draft, parts), amount, tax),
     }
     order_id = str(draft.order["order"]["OrderID"])
     made = command.envelope(draft.order, draft.store, "REFUND", draft.key, body, order_id=order_id)
     draft.refund_command = {**made, "command_id": f"{made['command_id']}/{refund_id}"}
+
+
+def _nets(draft: Draft, parts: Sequence[Part]) -> Iterator[tuple[Line, Decimal, Decimal]]:
+    """Line, net without the tax, tax."""
+    for part in parts:
+        yield part.of, part.net - part.tax if draft.inclusive else part.net, part.tax
 
 
 def _amount(draft: Draft, given: Refund) -> Decimal:

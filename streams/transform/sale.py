@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from schemas.types import Decision, Sale
-from streams.transform import command, fingerprint
+from streams.transform import command, contact, fingerprint, summary
 from streams.transform.context import Draft
 from streams.transform.errors import Suppress
 from streams.transform.money import ZERO, text
@@ -22,6 +22,7 @@ def post(draft: Draft) -> None:
         raise RuntimeError(
             f"{draft.key}: post.sale runs after map.contact: the document's check lets nothing else pass"
         )
+    part = summary.of_sale(draft)
     body: Sale = {
         "number": draft.number,
         "invoice": draft.invoice,
@@ -30,11 +31,12 @@ def post(draft: Draft) -> None:
         "total": f"{draft.total:.2f}",
         "total_tax": f"{draft.total_tax:.2f}",
         "money_hash": fingerprint.money_hash(draft),
-        "contact": draft.contact,
+        "contact": draft.contact if part is None else contact.of_store(draft.store),
         "payments": draft.payments,
         "items": draft.items,
         "decisions": decisions(draft),
         "on_other_money": "REISSUE" if draft.store.rules.on_other_money == "reissue" else "HOLD",
+        "summary": part,
     }
     order_id = str(draft.order["order"]["OrderID"])
     draft.command = command.envelope(

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import orjson
 
-from schemas.types import Decision, RefundNote, Sale, Tender
+from schemas.types import Decision, RefundNote, Sale, Summary, Tender
 from tests.golden.xero import Books, amount
 
 Expected = Mapping[str, Any]
@@ -34,6 +34,7 @@ class Judge:
         document("ACCREC", {"InvoiceNumber": sale["number"], **invoice}, expect["invoice"], expect)
         same(orjson.loads(sale["contact"]["document"]), row(expect["contact"]), "contact")
         decided(sale["decisions"], expect)
+        summarised(sale["summary"], expect)
         tenders(sale["payments"], expect)
         contact = self._books.contact(sale)
         if "ContactName" in expect["xero"]:
@@ -52,6 +53,7 @@ class Judge:
         credit = orjson.loads(note["credit_note"])
         document("ACCRECCREDIT", {"CreditNoteNumber": note["number"], **credit}, expect["credit_note"], expect)
         tenders(note["payments"], expect)
+        summarised(note["summary"], expect)
         made = self._books.credit_note(note, self._contacts[order])
         sums(made, expect)
         paid(self._books.give_back(note, made["CreditNoteID"]), expect)
@@ -82,6 +84,21 @@ def decided(given: Sequence[Decision], expect: Expected) -> None:
     """The rules that chose TaxTypes and accounts, where the case says them."""
     for one, wanted in zip(given, expect.get("decisions", given), strict=True):
         same(cast(Body, one), wanted, "decision")
+
+
+def summarised(given: Summary | None, expect: Expected) -> None:
+    """The order's part of its day's summary; where the case says none, it has none."""
+    if given is None or "summary" not in expect:
+        assert given is None, given
+        assert "summary" not in expect
+        return
+    shown = {key: value for key, value in cast(Body, given).items() if value is not None and key != "orders"}
+    lines = [{key: value for key, value in line.items() if value != ""} for line in shown.pop("lines")]
+    wanted = dict(expect["summary"])
+    for one, other in zip(lines, wanted.pop("lines"), strict=True):
+        same(one, other, "summary's line")
+    same({**shown, "closes_at": given["closes_at"].isoformat()}, wanted, "summary")
+    assert given["orders"] == 0
 
 
 def tenders(given: Sequence[Tender], expect: Expected) -> None:

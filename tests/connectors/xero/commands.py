@@ -90,6 +90,7 @@ def sale(
         "items": [],
         "decisions": [],
         "on_other_money": "HOLD",
+        "summary": None,
     }
     body = {**body, **changes}  # type: ignore[typeddict-item]
     return envelope("SALE", f"shop|{order}", body, org=org, order=str(order), version=version, received_at=received_at)
@@ -125,6 +126,7 @@ def refund(
         "total": total,
         "total_tax": tax,
         "payments": [tender(total, reference="re_1")] if payments is None else payments,
+        "summary": None,
     }
     return envelope("REFUND", f"shop|{order}", body, org=org, order=str(order), version=version)
 

@@ -156,6 +156,36 @@ def test_a_free_invoice_number_makes_any_shared_beginning_ambiguous(tmp_path: Pa
     assert "ambiguous" in line
 
 
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ("prefix: UK-S20261125-GBP-", "an order of main/Second could get the number of a daily summary of main/MyShop"),
+        ("prefix: UK-S2\n    number_from: OrderInvoiceNumber", "set number_from: OrderID"),
+        ("prefix: ''\n    number_from: OrderInvoiceNumber", "set number_from: OrderID"),
+        ("prefix: UK-S20261125", ""),
+        ("prefix: US-\n    number_from: OrderInvoiceNumber", ""),
+    ],
+)
+def test_no_order_can_get_the_number_of_a_summary(tmp_path: Path, second: str, said: str) -> None:
+    summary = "prefix: UK-\n    posting: {mode: summary, from: 2026-11-01}"
+    text = f"{SHOP.replace('prefix: UK-', summary)}  main/Second:\n    {second}\n"
+    if said:
+        assert any(said in line for line in faults(tmp_path, text))
+    else:
+        assert read(tmp_path, text).stores["main/MyShop"].posting.grace_minutes == 180
+
+
+def test_a_shop_of_summaries_numbers_its_own_orders_by_their_id(tmp_path: Path) -> None:
+    rules = "prefix: UK-\n    number_from: OrderInvoiceNumber\n    posting: {mode: summary, from: 2026-11-01}"
+    (line,) = faults(tmp_path, SHOP.replace("prefix: UK-", rules))
+    assert "an order of main/MyShop could get the number of a daily summary of main/MyShop" in line
+
+
+def test_summaries_need_a_first_day(tmp_path: Path) -> None:
+    (line,) = faults(tmp_path, SHOP.replace("prefix: UK-", "prefix: UK-\n    posting: {mode: summary}"))
+    assert "`mode: summary` needs `from`" in line
+
+
 def test_contact_prefixes_of_two_instances(tmp_path: Path) -> None:
     instances = "instances:\n  main: {contact_prefix: K}\n  other: {contact_prefix: K}\n"
     text = f"{SHOP}  other/Second: {{prefix: B-}}\n{instances}"

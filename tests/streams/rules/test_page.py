@@ -19,7 +19,7 @@ def keys(model: type[BaseModel]) -> list[str]:
         if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not WriteBack:
             found += [f"{name}.{inner}" for inner in keys(kind)]
         else:
-            found.append(name)
+            found.append(field.alias or name)
     return found
 
 
