@@ -59,6 +59,14 @@ SABOTAGES: tuple[Sabotage, ...] = (
         (_DOUBT + "test_however_long_the_answer_is_lost_there_is_one_payment",),
     ),
     Sabotage(
+        "window_asked_only_once",
+        "a repeat that was planned within the key's window goes long after it",
+        f"{_XERO}/core/planner.py",
+        "        if self.over(batch, now):  # it",
+        "        if False:  # it",
+        (_DOUBT + "test_a_repeat_that_an_outage_delays_past_the_keys_window_is_read_back_instead",),
+    ),
+    Sabotage(
         "500_repeated_under_its_key",
         "a 500 that Xero keeps under the key is asked for again and again",
         f"{_XERO}/outcomes.py",
@@ -158,8 +166,8 @@ SABOTAGES: tuple[Sabotage, ...] = (
         "payment_without_marker",
         "any payment on the invoice is taken for this tender's",
         f"{_XERO}/core/answers.py",
-        " and _marker(row) == document.natural.casefold():\n                found = row\n",
-        ":\n                found = row\n",
+        "return next((row for row in of_it if _marker(row) == marker.casefold()), None)",
+        "return next(iter(of_it), None)",
         (_DOUBT + "test_a_500_is_read_back_because_xero_keeps_it_under_the_key",),
     ),
     Sabotage(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _MINUTE, _HOUR = 60.0, 3600.0
+_KEY_LIFE = 360.0  # seconds after which Xero has forgotten an Idempotency-Key (xero.md §1.2)
 FINAL = frozenset({"POSTED", "ADOPTED", "UNCHANGED", "HELD", "REFUSED", "CANCELLED"})
 _REASONED = FINAL - {"POSTED", "ADOPTED"} | {"WAITING"}
 _GONE = ("VOIDED", "DELETED")
@@ -63,6 +64,7 @@ class Judge:
         self._numbers: dict[tuple[str, str], list[Document]] = {}
         self._submitted: dict[tuple[Owner, int], float] = {}
         self._intended: dict[str, float] = {}
+        self._reached: dict[str, float] = {}  # idempotency key → when its first call that Xero took up had left
         self._decided: dict[tuple[Owner, int], float] = {}
         self._lives: dict[Owner, _Life] = {}
         self._checked: dict[str, int] = {}
@@ -151,6 +153,9 @@ class Judge:
             )
         elif request.left > intended + self.world.weather.settings.intention_lapse + 0.001 and not after_limit:
             self.fail("intention first", f"{send.call.path} left {request.left - intended:.1f} s after its intention")
+        first = self._reached.get(send.call.idempotency_key or "", request.left)
+        if request.left > first + _KEY_LIFE and not after_limit:
+            self.fail("keys end", f"{send.call.path} goes again {request.left - first:.0f} s after Xero had its key")
         if self.replaying and not after_limit:
             self.world.ends.replayed(request)
 
@@ -159,6 +164,8 @@ class Judge:
         owner, org = request.owner, request.org
         assert isinstance(owner, Owner)
         life = self._lives[owner]
+        if counted and request.call.writes and request.call.idempotency_key:
+            self._reached.setdefault(request.call.idempotency_key, request.left)
         if self._decided.pop((owner, request.call_id), None) is not None:
             life.on_the_way -= 1
         if self._reader.get(org) is not owner:

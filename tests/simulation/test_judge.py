@@ -20,6 +20,7 @@ from connectors.xero.core.payments import Payments
 from connectors.xero.core.planner import Planner
 from connectors.xero.core.sales import Sales
 from connectors.xero.core.state import Batch, Refusal
+from connectors.xero.core.troubles import Troubles
 from connectors.xero.core.watermark import Watermark
 from connectors.xero.settings import CoreSettings
 from schemas.letters import ErrorClass
@@ -153,6 +154,12 @@ def test_a_broken_sink_is_caught_by_the_check_for_it(name: str, monkeypatch: pyt
 def test_a_payment_that_is_found_and_sent_again_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Payments, "found", lambda self, document, body, due=None: self.absent(document))
     with pytest.raises(Violation, match="once in Xero"):
+        Edge("Payments", 600.0, done=True).run(new_owner=False)
+
+
+def test_a_call_under_a_key_that_xero_has_forgotten_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Troubles, "over", lambda self, batch, next_try: False)
+    with pytest.raises(Violation, match="keys end"):
         Edge("Payments", 600.0, done=True).run(new_owner=False)
 
 

@@ -62,6 +62,7 @@ class Planner:
         self.hold_reason = ""
         self.troubles = 0  # answers in a row that say Xero is away: then only one call knocks
         self.wakes: list[float] = []
+        self.over: Callable[[Batch, float], bool] = lambda batch, at: False  # Troubles': past the key's window
         self._stubborn_at = -math.inf
         self._orders_since = 0  # writes since reference data was last asked for
 
@@ -288,6 +289,8 @@ class Planner:
 
     def _go(self, batch: Batch) -> None:
         now, settings = self.desk.now.mono, self.desk.settings
+        if self.over(batch, now):  # it has rested longer than it was meant to, behind an outage or a limit
+            return
         wait = self.budget.may_send(now, batch.kind)
         if wait > 0:
             self.rest(batch, now + wait)

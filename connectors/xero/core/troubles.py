@@ -46,6 +46,7 @@ class Troubles:
     ) -> None:
         self.desk = desk
         self.planner = planner
+        planner.over = self.over
         self.flows = flows
         self.contact_aside = contact_aside
         self.unread = 0  # reads in a row that were answered 404
@@ -98,7 +99,7 @@ class Troubles:
         self.planner.troubles += 1
         wait = min(settings.outage_backoff * 2 ** min(self.planner.troubles - 1, 10), _LONGEST_OUTAGE)
         self._hold(wait, f"Xero cannot be reached: {answer.detail or answer.status}", shorten=True)
-        if not self._over(batch, now + wait):
+        if not self.over(batch, now + wait):
             self._rest(batch, now + wait, self.planner.hold_reason)
 
     def _unclear(self, batch: Batch, answer: Answer) -> None:
@@ -112,11 +113,12 @@ class Troubles:
             self._look_in_halves(batch)
             return
         wait = min(settings.repeat_backoff * 2 ** min(batch.tries - 1, 10), _LONGEST)
-        if not self._over(batch, now + wait):
+        if not self.over(batch, now + wait):
             self._rest(batch, now + wait, "Xero's answer was lost; the call is repeated under its key")
 
-    def _over(self, batch: Batch, next_try: float) -> bool:
-        """Past the key's window nothing is repeated: the documents are read back. Reads may be repeated for ever."""
+    def over(self, batch: Batch, next_try: float) -> bool:
+        """Past the key's window nothing is repeated: the documents are read back. Reads may be repeated for ever.
+        Asked when a repeat is planned, and again when it goes."""
         if batch.kind != "write" or not batch.dirty or batch.first_sent is None:
             return False
         if next_try <= batch.first_sent + self.desk.settings.key_window:

@@ -78,6 +78,28 @@ def test_however_long_the_answer_is_lost_there_is_one_payment(lost_for: float, f
     assert same[-1] - same[0] <= CoreSettings().same_key_window
 
 
+def test_a_repeat_that_an_outage_delays_past_the_keys_window_is_read_back_instead() -> None:
+    """Two payments whose answers a gateway loses; then one call at a time knocks, and the other's rest becomes long."""
+    world = World(settings=CoreSettings(batch=1)).start().run(60, until=lambda: False)
+    original, lost, until = world.xero.do, set[bytes](), world.mono + 1_000
+
+    def away(call: Call, now: float) -> Answer:
+        if call.path == "Payments" and call.writes and len(lost) < 2 and call.body not in lost:
+            lost.add(call.body or b"")
+            original(call, now)  # it is done, and nobody says so
+        elif not lost or now > until:
+            return original(call, now)
+        return Answer(504, detail="Gateway time-out", token_id="t")
+
+    world.xero.do = away  # type: ignore[method-assign]
+    world.put(sale(1, payments=PARTS[:1]), sale(2, payments=PARTS[:1])).run(200_000)
+    sent = [(s.call.idempotency_key, at) for s, at in zip(world.sends, world.sent_at, strict=True) if s.call.writes]
+    first = dict(reversed(sent))
+    assert len(lost) == 2
+    assert max(at - first[key] for key, at in sent) <= CoreSettings().same_key_window
+    assert [len(paid) for _, paid in books(world).values()] == [1, 1]
+
+
 def test_a_limit_is_not_an_attempt_and_uses_no_key() -> None:
     world = _world(faults={2: "429"}).put(sale(1)).run()
     first, second = _writes(world, "Invoices")
