@@ -79,13 +79,13 @@ class Hands:
             self.world.say("somebody", "{}: {}", what, order.key)
 
     def _touch_customer(self, org: str, contact: Contact, what: str) -> None:
-        """All orders of whom this contact is, or may become: by number, e-mail, or a document that it has."""
+        """All orders of whom this contact is, or may become: by number, by the e-mail that it has or had before its
+        customer's update, or by a document that it has."""
         workload, books = self.world.workload, self.world.xero.books[org]
-        whose = {
-            who[0]["key"]
-            for who in workload.customers[org].values()
-            if who[0]["number"] == contact.number or who[0]["email"] == contact.fields.get("EmailAddress", "-")
-        }
+        people = [who[0] for who in workload.customers[org].values()]
+        mails = {who["email"] for who in people if who["number"] == contact.number and who["email"]}
+        mails.add(contact.fields.get("EmailAddress", "-"))
+        whose = {who["key"] for who in people if who["number"] == contact.number or who["email"] in mails}
         for id_ in books.documents_by_contact.get(contact.id, ()):
             invoice = books.invoices.get(id_)  # else a credit note, whose order's invoice is among them
             order = workload.numbers.get((org, invoice.number)) if invoice is not None else None
