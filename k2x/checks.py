@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,10 @@ from connectors.xero.errors import XeroError
 from connectors.xero.reference import calls as reference_calls
 from connectors.xero.reference import digest
 from k2x import kafka_topics, wiring
+from k2x.captured_topics import captured
 from k2x.clients import QUIET, codec, librdkafka
 from k2x.errors import ConfigError, K2xError
+from k2x.findings import Finding
 from k2x.publish import rules_of
 from k2x.secrets import secret
 from k2x.settings import Settings
@@ -32,15 +33,6 @@ from streams.rules.reference import OrgReference, build
 PLACEHOLDER = "CHANGE-ME"
 # A person waits: one attempt, and not the half minute that a process has.
 _ONCE = {"attempts": 1, "timeout_s": 20.0}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`level`: error (k2x will not work), warning (it will, but look), ok."""
-
-    level: str
-    where: str
-    text: str
 
 
 def offline(path: Path, settings: Settings, env: Mapping[str, str] = os.environ) -> Iterator[Finding]:
@@ -58,11 +50,12 @@ def offline(path: Path, settings: Settings, env: Mapping[str, str] = os.environ)
 def _ways_in(settings: Settings) -> Iterator[Finding]:
     """How each instance's changes reach k2x."""
     for name, instance in settings.instances.items():
-        if instance.poll is None and not (instance.webhook_secret_envs or instance.hint_token_env):
+        ways = (instance.poll, instance.cdc, instance.webhook_secret_envs, instance.hint_token_env)
+        if not any(ways):
             yield Finding(
                 "warning",
                 f"instances.{name}",
-                "nothing brings its orders: give it `poll` (needs rest), webhook_secret_envs, or hint_token_env",
+                "nothing brings its orders: give it `poll` or `cdc` (with rest), webhook_secret_envs or hint_token_env",
             )
 
 
@@ -73,6 +66,7 @@ def live(settings: Settings, bootstrap: str | None) -> Iterator[Finding]:
         yield Finding("ok", "kafka.bootstrap", "empty: `k2x up` starts an embedded Kafka")
     else:
         yield from _guard("kafka", lambda: _kafka(settings, kafka))
+        yield from _guard("kafka", lambda: captured(kafka, wiring.cdc(settings).instances))
     for name in settings.instances:
         yield from _guard(f"instances.{name}", lambda name=name: _kentico(settings, name))  # type: ignore[misc]
     access = XeroAccess(settings, kafka or {"bootstrap.servers": "127.0.0.1:9"}, codec(settings))

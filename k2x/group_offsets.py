@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import OFFSET_INVALID, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from k2x.replay.broker import TIMEOUT_S, asked
 
+# An offset that is being committed in a transaction is not waited for.
+_AS_IT_IS = {"isolation.level": "read_uncommitted"}
+
 Place = tuple[str, int]
 """A topic and a partition."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A partition's first and next offset, and a group's; `committed` None: it never began."""
+
+    begin: int
+    committed: int | None
+    end: int
 
 
 class GroupOffsets:
     """Asks the broker; what only passes, like a broker that is starting, is asked again."""
 
     def __init__(self, kafka: Mapping[str, Any]) -> None:
-        self._admin = AdminClient(dict(kafka))
+        self._kafka = dict(kafka)
+        self._admin = AdminClient(self._kafka)
 
     def partitions(self) -> dict[str, int]:
         """How many each topic has."""
@@ -31,16 +45,33 @@ class GroupOffsets:
         ends = self._offsets(places, OffsetSpec.latest())
         return {place: max(0, ends[place] - done[place]) for place in places}
 
+    def spans(self, group: str, places: set[Place]) -> dict[Place, Span]:
+        """What each place holds, and where the group stands in it."""
+        begins, ends = (self._offsets(places, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
+        stored = self._stored(group, places)
+        return {place: Span(begins[place], stored.get(place), ends[place]) for place in places}
+
     def _committed(self, group: str, places: set[Place]) -> dict[Place, int]:
-        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in sorted(places)])
-
-        def ask() -> Any:
-            return self._admin.list_consumer_group_offsets([wanted])[group].result(TIMEOUT_S)
-
-        found = {(p.topic, p.partition): p.offset for p in asked(ask).topic_partitions}
-        unread = {place for place in places if found.get(place, OFFSET_INVALID) < 0}
+        stored = self._stored(group, places)
+        unread = places - stored.keys()
         begins = self._offsets(unread, OffsetSpec.earliest()) if unread else {}
-        return {place: begins[place] if place in unread else found[place] for place in places}
+        return stored | begins
+
+    def _stored(self, group: str, places: set[Place]) -> dict[Place, int]:
+        """Where the group stands; nothing of a place that it never began.
+
+        By a consumer that joins nothing: on a cluster where no group has ever committed, AdminClient is not answered,
+        and giving the question up ended the process with a segmentation fault (confluent-kafka 2.16.1).
+        """
+        if not places:
+            return {}
+        asking = Consumer({**self._kafka, "group.id": group, "enable.auto.commit": False, **_AS_IT_IS})
+        wanted = [TopicPartition(*place) for place in sorted(places)]
+        try:
+            found = asked(lambda: asking.committed(wanted, timeout=TIMEOUT_S))
+        finally:
+            asking.close()
+        return {(p.topic, p.partition): p.offset for p in found if p.offset >= 0}
 
     def _offsets(self, places: set[Place], spec: OffsetSpec) -> dict[Place, int]:
         def ask() -> dict[Place, int]:

@@ -18,6 +18,7 @@ import orjson
 from fastavro.schema import SchemaParseException
 
 from connectors.kentico.errors import EnvelopeUnreadable
+from schemas.errors import UnknownSchema
 
 Row = Mapping[str, Any]
 Op = Literal["c", "u", "d", "r"]
@@ -74,6 +75,8 @@ class Values:
             buffer = BytesIO(data)
             buffer.seek(_WIRE.size)
             return fastavro.schemaless_reader(buffer, self._parsed[schema_id], None)
+        except UnknownSchema as error:
+            raise EnvelopeUnreadable(f"is Avro: {error}") from None
         except (ValueError, TypeError, LookupError, EOFError, ArithmeticError, SchemaParseException) as error:
             raise EnvelopeUnreadable(f"does not fit Avro schema {schema_id}: {error!r}"[:300]) from None
 
