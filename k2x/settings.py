@@ -112,6 +112,9 @@ class Reconcile(_Part):
     grace_s: float = Field(300.0, ge=0, description="an order this young may be on its way")
     silence_h: float = Field(26.0, gt=0, description="a lane with work and no word for so long is stuck: over a day, "
                              "because a day's calls may be used up")  # fmt: skip
+    summary_h: float = Field(
+        6.0, gt=0, description="a daily summary that is not in Xero so long after its close is stuck"
+    )
 
 
 class Sink(_Part):

@@ -66,6 +66,17 @@ class Case:
             return self.entry.org
         return self._route.org or next((c.org for c in self.dossier.commands), "")
 
+    @property
+    def in_summary(self) -> bool:
+        """It has no invoice of its own: it is, or was, collected into a day's summary."""
+        return self.entry is not None and self.entry.kind == "order"
+
+    @cached_property
+    def memberships(self) -> list[EntrySeen]:
+        """What summaries say of it, but for those that it was taken out of."""
+        own = (e for e in self.dossier.entries if e.kind == "member" and not e.refund and e.org == self.org)
+        return [e for e in own if e.state != "VOIDED"]
+
     @cached_property
     def command(self) -> CommandSeen | None:
         """The one that was posted: by the ledger's hash, else its version; without a ledger the newest one."""
@@ -97,15 +108,15 @@ class Case:
 
     @cached_property
     def ids(self) -> set[str]:
-        """Xero's ids of its invoices, by the ledger."""
-        return {e.xero_id for e in self.dossier.entries if e.kind == "invoice" and e.xero_id}
+        """Xero's ids of its invoices, or of its summary, by the ledger."""
+        return {e.xero_id for e in self.dossier.entries if e.kind in ("invoice", "order") and e.xero_id}
 
     @cached_property
     def invoice(self) -> Invoice | None:
         """Xero's: by the ledger's id, else a living one under a number of ours, else a dead one."""
         own = self.entry.xero_id.casefold() if self.entry is not None else ""
         by_id = next((i for i in self.dossier.invoices if own and i.id.casefold() == own), None)
-        if by_id is not None:
+        if by_id is not None or self.in_summary:
             return by_id
         fitting = [i for i in self.dossier.invoices if self._has_our_number(i)]
         return max(fitting, key=lambda i: i.living, default=None)

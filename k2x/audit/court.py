@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from k2x.audit.case import Case, Store
+from k2x.audit.daily import DailyVerdict, judge_daily
+from k2x.audit.daily_case import DailyCase, is_summary
 from k2x.audit.documents import CreditNote, Invoice
 from k2x.audit.finding import Finding
 from k2x.audit.judge import Verdict, judge
 from k2x.audit.refund_case import refunds_of
 from k2x.audit.scratch import Dossier, Scratch
+from k2x.audit.shares import Sums
 from k2x.audit.standpoint import Standpoint
 from k2x.in_words import plain
 
@@ -41,9 +44,17 @@ class Court:
 
     def __init__(self, scratch: Scratch, stores: Mapping[str, Store], at: Standpoint | None, scope: Scope) -> None:
         self._scratch, self._stores, self._at, self.scope = scratch, stores, at, scope
+        self._sums: dict[tuple[str, str], Sums] = {}
+        self._daily: set[str] = set()  # Xero's ids of summaries
 
     def dossiers(self) -> Iterator[Dossier]:
-        yield from self._scratch.dossiers(self.scope.order)
+        """Of the orders."""
+        for dossier in self._scratch.dossiers(self.scope.order):
+            if not is_summary(dossier.key):
+                yield dossier
+            elif self.scope.order is None:
+                for org in {entry.org for entry in dossier.entries}:
+                    self._sums.setdefault((org, dossier.key), Sums())
 
     def judge(self, dossier: Dossier) -> Verdict | None:
         """None: no order of its own, or one of an organisation that is not judged."""
@@ -67,6 +78,42 @@ class Court:
         self._scratch.claim(verdict.org, verdict.claims)
         for refund in verdict.refunds:
             self._scratch.claim_credits(verdict.org, refund.claims)
+        for share in (verdict.share, *(refund.share for refund in verdict.refunds)):
+            if (
+                share is not None and self.scope.order is not None
+            ):  # its summary is not judged: it explains the document
+                self._scratch.claim(share.org, [share.entry.xero_id])
+                self._scratch.claim_credits(share.org, [share.entry.xero_id])
+            elif share is not None:
+                self._sums.setdefault((share.org, share.summary), Sums()).add(share)
+
+    # -- daily summaries, when all orders are judged and claimed --------------------------------------------------
+
+    def summaries(self) -> Iterator[DailyCase]:
+        """Every summary that is judged, with Xero's document beside it. None for a single order: a summary's sums are
+        those of all its orders."""
+        if self.scope.order is not None:
+            return
+        for org, key in sorted(self._sums):
+            case = self.summary(org, key)
+            if self.scope.takes(org, case.store, case.day):
+                yield case
+
+    def summary(self, org: str, key: str) -> DailyCase:
+        dossier = next(self._scratch.dossiers(key), Dossier(key))
+        sums = self._sums[org, key]
+        case = DailyCase(org, dossier, sums)
+        beside = self._scratch.credits_beside if case.refunds else self._scratch.beside
+        dossier = beside(dossier, org, [case.id], [case.number], [])
+        return DailyCase(org, dossier, sums)
+
+    def judge_summary(self, case: DailyCase) -> DailyVerdict:
+        """Its verdict; its document is explained."""
+        verdict = judge_daily(case, self._at)
+        claim = self._scratch.claim_credits if case.refunds else self._scratch.claim
+        claim(verdict.org, verdict.claims)
+        self._daily |= verdict.claims
+        return verdict
 
     def strays(self) -> Iterator[tuple[Finding, Invoice]]:
         """When all orders are judged: living documents that none explains, under a store's prefix, or like one of
@@ -89,6 +136,10 @@ class Court:
         store = _store(invoice, prefixes)
         twin = next(iter(self._scratch.twins(invoice)), None)
         like = f" contact, date and total of {twin.number}" if twin is not None else ""
+        if twin is not None and twin.id in self._daily:
+            text = f"{shown} has{like}, a day's summary, and k2x has not posted it"
+            place = (invoice.org, _store(twin, prefixes), self._scratch.order_of(twin))
+            return Finding("duplicate_summary", *place, invoice.number, text, invoice.date)
         if store:
             text = f"{shown} bears the prefix of {store}{' and has' + like if like else ''}; k2x has not posted it"
             return Finding("foreign_invoice", invoice.org, store, "", invoice.number, text, invoice.date)
@@ -104,6 +155,11 @@ class Court:
         store = _store(note, {_CREDIT + prefix: of for prefix, of in prefixes.items()})
         twin = next(iter(self._scratch.credit_twins(note)), None)
         like = f" contact, date and total of {twin.number}" if twin is not None else ""
+        if twin is not None and twin.id in self._daily:
+            text = f"{shown} has{like}, a day's summary of refunds, and k2x has not posted it"
+            of = _store(twin, {_CREDIT + prefix: of for prefix, of in prefixes.items()})
+            place = (note.org, of, self._scratch.order_of(twin))
+            return Finding("duplicate_summary", *place, note.number, text, note.date)
         if store:
             text = f"{shown} bears the name of {store}'s refunds{' and has' + like if like else ''}; "
             text += "no refund explains it"
@@ -120,7 +176,7 @@ def credit_names(case: Case) -> tuple[set[str], set[str], set[str]]:
     """Ids, numbers and references under which Xero may have credit notes of an order: a refund's Reference is its
     number, and a person refers to the invoice."""
     refunds = refunds_of(case)
-    numbers = {one.number for one in refunds if one.number}
+    numbers = {one.number for one in refunds if one.number and not one.in_summary}
     ids = {one.entry.xero_id for one in refunds if one.entry is not None and one.entry.xero_id}
     return ids, numbers, numbers | case.numbers
 

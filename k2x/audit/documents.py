@@ -108,7 +108,12 @@ def _document(org: str, row: Mapping[str, Any], name: str) -> dict[str, Any]:
         "date": day(row),
         "payments": tuple(one for one in paid if one.living),
         "sums": account_sums(
-            (str(x.get("AccountCode") or ""), str(x.get("TaxType") or ""), _amount(x.get("LineAmount")))
+            (
+                str(x.get("AccountCode") or ""),
+                str(x.get("TaxType") or ""),
+                _amount(x.get("LineAmount")),
+                _amount(x.get("TaxAmount")),
+            )
             for x in row.get("LineItems") or ()
         ),
         "updated_at": moment(row.get("UpdatedDateUTC")),

@@ -56,12 +56,14 @@ class HintSeen:
 
 @dataclass(frozen=True)
 class AccountSum:
-    """What a document books on one account under one tax type: the lines' amounts, and how many lines."""
+    """What a document books on one account under one tax type: the lines' amounts, how many lines, and their tax where
+    it is said."""
 
     account: str
     tax_type: str
     amount: Decimal
     lines: int
+    tax: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,18 @@ class TenderSeen:
 
 
 @dataclass(frozen=True)
+class PartSeen:
+    """An order's, or a refund's, part of its day's summary: amounts are net. `number`: the day's first summary."""
+
+    number: str
+    closes_at: datetime
+    sums: tuple[AccountSum, ...]
+
+
+@dataclass(frozen=True)
 class CommandSeen:
-    """One command about an order. What only a sale or a refund has is empty elsewhere. `refund`: the refund's id."""
+    """One command about an order. What only a sale or a refund has is empty elsewhere. `refund`: the refund's id.
+    `part`: in a store that posts a summary a day."""
 
     key: str
     org: str
@@ -97,6 +109,7 @@ class CommandSeen:
     tenders: tuple[TenderSeen, ...] = ()
     id: str = ""
     refund: str = ""
+    part: PartSeen | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +134,8 @@ class LetterSeen:
 
 @dataclass(frozen=True)
 class ResultSeen:
-    """One result about an order as a whole (kind `order`), or about the whole of a refund (`order_refund`)."""
+    """One result about an order as a whole (kind `order`), the whole of a refund (`order_refund`), or of a day's
+    summary (`summary`), whose `key` is then the summary's."""
 
     key: str
     kind: str
@@ -138,7 +152,10 @@ class ResultSeen:
 @dataclass(frozen=True)
 class EntrySeen:
     """The newest ledger entry of one document. `intended_at` None: no open intention. `was`: of one that is WAITING,
-    the document's own state. `holds`: the offset of the command that waits in it."""
+    the document's own state. `holds`: the offset of the command that waits in it.
+
+    `summary`: key of the summary that an order (kind `order`), a refund (`order_refund`) or a member's entry
+    (`member`, among its order's entries) is in. `phase`, `members`, `closes_at`: of a summary's own entry."""
 
     key: str
     ledger_key: str
@@ -163,14 +180,20 @@ class EntrySeen:
     updated_at: datetime | None = None
     was: str = ""
     holds: int | None = None
+    summary: str = ""
+    phase: str = ""
+    members: int | None = None
+    closes_at: datetime | None = None
 
     @property
     def refund(self) -> str:
         """The id of the refund that it is about; empty for all else."""
         parts = self.ledger_key.split("|")
         match self.kind:
-            case "credit_note":
+            case "credit_note" | "order_refund":
                 return "|".join(parts[3:])
+            case "member":  # <summary>|member|<instance>|<OrderID>|<id>
+                return "|".join(parts[5:])
             case "refund":
                 return "|".join(parts[3:]).rpartition("/")[0]
             case "next":  # waits behind the order's invoice: …|invoice|0|next|<id>
@@ -190,10 +213,10 @@ class EntryGone:
 Fact = OrderSeen | HintSeen | CommandSeen | LetterSeen | ResultSeen | EntrySeen | EntryGone
 
 
-def account_sums(lines: Iterable[tuple[str, str, Decimal]]) -> tuple[AccountSum, ...]:
-    """Lines (account, tax type, amount) as sums, sorted."""
-    found: dict[tuple[str, str], tuple[Decimal, int]] = {}
-    for account, tax_type, amount in lines:
-        before, count = found.get((account, tax_type), (Decimal(0), 0))
-        found[account, tax_type] = (before + amount, count + 1)
-    return tuple(AccountSum(*names, *sums) for names, sums in sorted(found.items()))
+def account_sums(lines: Iterable[tuple[str, str, Decimal, Decimal]]) -> tuple[AccountSum, ...]:
+    """Lines (account, tax type, amount, tax) as sums, sorted."""
+    found: dict[tuple[str, str], tuple[Decimal, int, Decimal]] = {}
+    for account, tax_type, amount, tax in lines:
+        before, count, taxed = found.get((account, tax_type), (Decimal(0), 0, Decimal(0)))
+        found[account, tax_type] = (before + amount, count + 1, taxed + tax)
+    return tuple(AccountSum(*name, amount, count, tax) for name, (amount, count, tax) in sorted(found.items()))

@@ -13,7 +13,8 @@ _AGAIN = "send the order again (save it in Kentico, or replay it): nothing is po
 _MEANT = "unless a bookkeeper meant it."
 _REFUND_AGAIN = "send the refund again (from its sender, or by replaying the order): none is made twice."
 
-# code → (kind, what to do next). {trace}: the command that tells the order's story; {org}: the organisation.
+# code → (kind, what to do next). {trace}: the command that tells the order's story; {summary}: that shows the summary;
+# {org}: the organisation.
 CODES: dict[str, tuple[str, str]] = {
     # came in, and is nowhere
     "no_trace": ("lost", "See {trace}, then " + _AGAIN),
@@ -24,7 +25,18 @@ CODES: dict[str, tuple[str, str]] = {
     "hint_without_order": ("lost", "Look whether the order exists in Kentico, then " + _AGAIN),
     "refund_lost": ("lost", "See {trace}, then " + _REFUND_AGAIN),
     "refund_not_read": ("lost", "Start the workers (`k2x run streams`, or `k2x up`): it goes on from there."),
+    "order_in_no_summary": ("lost", "See {trace}, report it, and " + _AGAIN),
+    "summary_unknown": (
+        "lost",
+        "Report it: nobody closes this summary. `k2x ledger rebuild` collects its orders anew.",
+    ),
     # there more than once
+    "order_in_two_summaries": (
+        "doubled",
+        "Report it; correct it by a credit note in Xero for the summary that is too much: see {summary}.",
+    ),
+    "order_beside_summary": ("doubled", "Void the order's own invoice in Xero: the day's summary holds it."),
+    "duplicate_summary": ("doubled", "Void the copy in Xero; see {summary} for the one that k2x has posted."),
     "duplicate_invoice": ("doubled", "Void the copy in Xero; the order's own invoice is the one that k2x has posted."),
     "payment_doubled": ("doubled", "Delete the second payment in Xero."),
     "overpaid": ("doubled", "Delete the payment that is too much in Xero."),
@@ -63,7 +75,15 @@ CODES: dict[str, tuple[str, str]] = {
     "refund_unpaid": ("drifted", "See {trace}, and enter in Xero the payment that is missing."),
     "refunded_otherwise": ("drifted", "See {trace} and report it: what was given back is not what Kentico said."),
     "over_refunded": ("drifted", "Correct the credit notes in Xero: together they exceed what was sold."),
+    "summary_voided": ("drifted", "Enter the summary in Xero again, under its number: {summary} lists its orders."),
+    "summary_amount": ("drifted", "Put the amounts back in Xero, to the sums that {summary} shows."),
+    "summary_accounts": ("drifted", f"Put accounts and taxes back in Xero, to the sums of its orders, {_MEANT}"),
+    "summary_tenders": ("drifted", "Put the payments back in Xero, each on its account: {summary} shows them."),
+    "summary_part": ("drifted", "See {trace} and report it: what the order gave to its summary is not what it is."),
     # one side has it, the other has not
+    "summary_members": ("unmatched", "Report it: {summary} lists the orders that are in it."),
+    "summary_missing": ("unmatched", "Look whether the organisation or its tenant was changed in k2x.yaml."),
+    "summary_without_orders": ("unmatched", "Look whether the ledger's topic was deleted: `k2x topics describe`."),
     "foreign_invoice": (
         "unmatched",
         "Void it in Xero if it is a copy; else give it a number without a store's prefix.",
@@ -84,6 +104,7 @@ CODES: dict[str, tuple[str, str]] = {
     "credit_note_missing": ("unmatched", "Look whether the organisation or its tenant was changed in k2x.yaml."),
     # begun, and nobody goes on with it
     "intention_open": ("stuck", "Look whether the sink runs (`k2x run sink`): it asks Xero, and goes on by itself."),
+    "summary_overdue": ("stuck", "Look whether the sink runs (`k2x run sink`), and what {trace} says of the summary."),
     "waiting_overdue": ("stuck", "Start the sink (`k2x run sink`, or `k2x up`): it goes on by itself."),
     "not_taken": ("stuck", "Start the sink (`k2x run sink`, or `k2x up`); if it runs, its log says why it is refused."),
     "refund_open": ("stuck", "Look whether the sink runs (`k2x run sink`): it asks Xero, and goes on by itself."),
@@ -112,8 +133,9 @@ class Finding:
     def next(self) -> str:
         """What to do."""
         place = self.store if self.store.partition("/")[2] else self.order.partition("|")[0]
-        trace = f"`k2x trace {place}/{self.order.partition('|')[2]}`"
-        return CODES[self.code][1].format(trace=trace, org=self.org)
+        own = self.order.partition("|")[2]
+        trace = f"`k2x trace {self.number if '/' in own else f'{place}/{own}'}`"
+        return CODES[self.code][1].format(trace=trace, org=self.org, summary=f"`k2x summary show {self.number}`")
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from k2x.audit import differences
+from k2x.audit import differences, membership
 from k2x.audit.case import Case
 from k2x.audit.documents import Invoice
 from k2x.audit.facts import EntrySeen, LetterSeen, OrderSeen
 from k2x.audit.finding import Finding
 from k2x.audit.refunds import RefundVerdict, judge_refunds
+from k2x.audit.shares import Share
 from k2x.audit.standpoint import LONG_AGO, Standpoint
 from k2x.in_words import moment, plain, span
 from schemas.topics import CHANGES, ORDERS, commands
@@ -29,7 +30,8 @@ class Verdict:
     """One order. `state`: posted, suppressed, dead_lettered, waiting, parked, in_flight or lost.
 
     `kentico`: its total where it is in Xero or must be; `xero`: what Xero has for it, copies included. `claims`: ids
-    of the invoices that it explains. `findings` are of the sale; each of its refunds has its own.
+    of the invoices that it explains. `findings` are of the sale; each of its refunds has its own. `share`: what it adds
+    to its day's summary, where it is in one.
     """
 
     key: str
@@ -48,6 +50,7 @@ class Verdict:
     currency: str = ""
     claims: frozenset[str] = frozenset()
     refunds: tuple[RefundVerdict, ...] = ()
+    share: Share | None = None
 
     @property
     def all_findings(self) -> tuple[Finding, ...]:
@@ -73,7 +76,9 @@ def judge(case: Case, at: Standpoint | None) -> Verdict | None:
     None: no order, but a hint that has its own end.
     """
     dossier = case.dossier
-    known = dossier.orders or dossier.commands or dossier.entries
+    # A summary that an order was taken out of is no more than a trace of it.
+    entries = [entry for entry in dossier.entries if entry.kind != "member" or entry.state != "VOIDED"]
+    known = dossier.orders or dossier.commands or entries
     if not known and (at is None or not dossier.hints or dossier.letters):
         return None
     return _Judgement(case, at).verdict()
@@ -91,6 +96,10 @@ class _Judgement:
         case = self.case
         if case.dossier.late:
             return self._made("posted" if case.is_posted else "in_flight")
+        if self._missing_in_ledger():
+            return self._made("lost")
+        if case.in_summary:
+            return self._made(self._in_summary())
         if case.is_posted or self._left_by_ledger():
             self._posted()
             return self._made("posted")
@@ -103,6 +112,33 @@ class _Judgement:
         """Xero has it, k2x has made it, and the ledger knows nothing."""
         sold = any(command.kind == "SALE" for command in self.case.dossier.commands)
         return self.case.entry is None and sold and self.case.invoice is not None and self.case.invoice.living
+
+    # -- in a day's summary -------------------------------------------------------------------------------------
+
+    def _in_summary(self) -> str:
+        """Collected, or posted with its summary, whose document k2x.audit.daily judges."""
+        case, entry = self.case, self.case.entry
+        for code, text in membership.of_order(case):
+            self._say(code, text)
+        if not case.is_posted:
+            return "waiting"
+        if not case.dossier.orders:
+            text = f"{case.dossier.key} was posted in summary {case.posted.number}, and {ORDERS} does not hold it"
+            self._say("source_missing", text)
+        for code, text in differences.source(entry, case.made_from) if entry is not None else ():
+            self._say(code, text)
+        self._newer_version()
+        return "posted"
+
+    def _missing_in_ledger(self) -> bool:
+        """Its summary has counted it, and the ledger has no entry of its own."""
+        if self.case.entry is not None or not self.case.memberships:
+            return False
+        number = self.case.memberships[0].number
+        self._say(
+            "order_in_no_summary", f"summary {number} counts it, and the ledger has no entry of the order", number
+        )
+        return True
 
     # -- posted -------------------------------------------------------------------------------------------------
 
@@ -121,6 +157,8 @@ class _Judgement:
             self._say("voided", f"{mine.number} was posted and is {mine.status} in Xero")
         elif mine is not None:
             self._compare(mine)
+        for code, text in membership.of_posted_order(case):
+            self._say(code, text)
         for copy in case.copies:
             beside = f" beside {mine.number}" if mine is not None and mine.living else ""
             self._say(
@@ -226,8 +264,8 @@ class _Judgement:
         return at.workers_at if latest.offset >= at.read.get(latest.partition, 0) else LONG_AGO
 
     def _hint_unread(self) -> bool:
-        hint = self.case.dossier.hints[-1]
-        return self.at is not None and hint.offset >= self.at.hinted.get(hint.partition, 0)
+        hint = next(reversed(self.case.dossier.hints), None)
+        return self.at is not None and hint is not None and hint.offset >= self.at.hinted.get(hint.partition, 0)
 
     def _say_lost(self) -> None:
         at, latest, dossier = self.at, self.case.latest, self.case.dossier
@@ -258,14 +296,13 @@ class _Judgement:
         case, mine = self.case, self.case.invoice
         posted = state == "posted"
         seen = next(iter(case.made_from), case.latest) if posted else case.latest
-        own = (
-            frozenset(i.id for i in ((mine, *case.copies) if mine is not None else case.copies))
-            if claims
-            else frozenset()
-        )
+        explained = case.copies if mine is None or case.in_summary else (mine, *case.copies)
+        own = frozenset(i.id for i in explained) if claims else frozenset()
         currency = (seen.currency if seen is not None else None) or (case.command.currency if case.command else "")
         place = (case.org, case.store, case.dossier.key)
         there = [i.total for i in case.dossier.invoices if i.living and i.id in own]
+        if case.in_summary and posted and mine is not None and mine.living and case.entry is not None:
+            there.append(case.entry.total or Decimal(0))
         due = posted or state == "lost" or bool(there)
         return Verdict(
             case.dossier.key,
@@ -284,4 +321,5 @@ class _Judgement:
             currency=mine.currency if mine is not None else currency,
             claims=own,
             refunds=judge_refunds(case, self.at),
+            share=membership.share_of(case),
         )

@@ -31,6 +31,7 @@ def page(outcome: Outcome) -> str:
         "\n".join(_table(_counts(outcome))),
         "\n".join(_table(_money(outcome))),
         "\n".join(_table(_refunds(outcome))),
+        "\n".join(_table(_dailies(outcome))),
         *_findings(outcome),
         *(f"NOT DONE  {text}" for text in outcome.not_done.values()),
         _ending(outcome, total),
@@ -73,6 +74,18 @@ def _refunds(outcome: Outcome) -> list[tuple[str, ...]]:
             rows.append((org or "-", store or "-", currency, *money, *counts))
     heads = ("back by Kentico", "back in Xero", "difference", "refunds", "made", "waiting", "in letters")
     return [("organisation", "store", "currency", *heads), *rows] if rows else []
+
+
+def _dailies(outcome: Outcome) -> list[tuple[str, ...]]:
+    """Daily summaries that wait, or are off; the others are in the JSON, and `k2x summary ls` shows all."""
+    shown = [one for one in outcome.summary.dailies if one.findings or one.state not in ("posted", "empty")]
+    rows = [
+        (one.number or one.key, one.store, one.state, str(one.orders), f"{one.total:,.2f}", f"{one.xero:,.2f}",
+         one.currency, moment(one.closes_at) if one.closes_at is not None else "-")
+        for one in shown
+    ]  # fmt: skip
+    heads = ("summary", "store", "state", "orders", "come to", "in Xero", "currency", "closes")
+    return [heads, *rows] if rows else []
 
 
 def _findings(outcome: Outcome) -> Iterator[str]:
@@ -147,6 +160,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
             {"org": org or None, "store": store or None, "day": day.isoformat() if day else None, **tally.as_json()}
             for (org, store, day), tally in outcome.summary.days()
         ],
+        "summaries": [one.as_json() for one in outcome.summary.dailies],
     }
 
 

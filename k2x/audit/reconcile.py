@@ -31,7 +31,7 @@ _SAY_EVERY = 20_000  # records
 _LOOK_UP = 2000  # orders whose documents a list does not show: invoices are asked for by id, 50 calls at most
 _NOTES = 50  # and credit notes, each by a call of its own
 _GROUPS = Groups()
-_MISSING = frozenset({"document_missing", "credit_note_missing"})
+_MISSING = frozenset({"document_missing", "credit_note_missing", "summary_missing"})
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,22 @@ class Patience:
     grace: timedelta
     lapse: timedelta
     silence: timedelta
+    margin: timedelta = timedelta(hours=6)
+
+
+@dataclass(frozen=True)
+class Names:
+    """Under which Xero may have the documents of an order, or of a summary."""
+
+    ids: frozenset[str]
+    numbers: frozenset[str]
+    credit_ids: frozenset[str]
+    credit_numbers: frozenset[str]
+
+
+def _names(case: Case) -> Names:
+    ids, numbers, _ = credit_names(case)
+    return Names(frozenset(case.ids), frozenset(case.numbers), frozenset(ids), frozenset(numbers))
 
 
 @dataclass
@@ -118,6 +134,7 @@ class Reconciliation:
             lanes=reader.lanes,
             workers_at=reader.workers_at or LONG_AGO,
             reader_at=reader.reader_at or LONG_AGO,
+            margin=self._patience.margin,
         )
 
     def _gather(self, reader: FactReader, places: Places, orgs: Sequence[str], outcome: Outcome, *, late: bool) -> None:
@@ -146,14 +163,28 @@ class Reconciliation:
                 self._keep(court, verdict, outcome)
         for org, dossiers in missing.items():
             if dossiers:
-                self._ask_again(org, [Case(dossier, self._stores) for dossier in dossiers], outcome)
+                self._ask_again(org, [_names(Case(dossier, self._stores)) for dossier in dossiers], outcome)
             for dossier in dossiers:
                 verdict = court.judge(dossier)
                 if verdict is not None:
                     self._keep(court, verdict, outcome)
+        self._judge_summaries(court, outcome)
         for finding, document in court.strays():
             outcome.summary.stray(finding, document)
             outcome.scratch.add_findings([finding])
+
+    def _judge_summaries(self, court: Court, outcome: Outcome) -> None:
+        """After their orders. A document that no list showed is asked for by its id, as an order's is."""
+        for case in court.summaries():
+            verdict = court.judge_summary(case)
+            if any(finding.code in _MISSING for finding in verdict.findings):
+                ids, numbers = frozenset(filter(None, [case.id])), frozenset([case.number])
+                nothing = frozenset[str]()
+                sides = (nothing, nothing, ids, numbers) if case.refunds else (ids, numbers, nothing, nothing)
+                self._ask_again(verdict.org, [Names(*sides)], outcome)
+                verdict = court.judge_summary(court.summary(verdict.org, verdict.key))
+            outcome.summary.daily(verdict)
+            outcome.scratch.add_findings(verdict.findings)
 
     @staticmethod
     def _keep(court: Court, verdict: Verdict, outcome: Outcome) -> None:
@@ -237,21 +268,20 @@ class Reconciliation:
                 found.append(note)
         return found
 
-    def _ask_again(self, org: str, cases: Sequence[Case], outcome: Outcome) -> None:
+    def _ask_again(self, org: str, names: Sequence[Names], outcome: Outcome) -> None:
         """Invoices that the list did not show: dated out of the range by hand, or really gone."""
         books: XeroBooks | None = None
         try:
             books = self._books(org)
             found: list[Invoice] = []
-            for some in books.invoices_by_id(own for case in cases for own in case.ids):
+            for some in books.invoices_by_id(own for one in names for own in sorted(one.ids)):
                 found += some
             known = {invoice.id.casefold() for invoice in found}
-            gone = [case for case in cases if not {own.casefold() for own in case.ids} & known]
-            for some in books.invoices_by_number(number for case in gone for number in case.numbers):
+            gone = [one for one in names if not {own.casefold() for own in one.ids} & known]
+            for some in books.invoices_by_number(number for one in gone for number in sorted(one.numbers)):
                 found += some
             outcome.scratch.add_invoices(found)
-            names = [credit_names(case)[:2] for case in cases]
-            keys = [key for ids, numbers in names for key in sorted(ids) or sorted(numbers)]
+            keys = [key for one in names for key in sorted(one.credit_ids) or sorted(one.credit_numbers)]
             credits = [note for key in keys[:_NOTES] if (note := books.credit_note(key)) is not None]
             outcome.scratch.add_credits(credits)
             for payments in books.payments_of(one.id for one in (*found, *credits)):

@@ -18,6 +18,7 @@ from k2x.audit.facts import (
     HintSeen,
     LetterSeen,
     OrderSeen,
+    PartSeen,
     RefundSeen,
     ResultSeen,
     TenderSeen,
@@ -30,8 +31,9 @@ from schemas.topics import CHANGES, ORDERS, RESULTS, commands, dead_letter, ledg
 _CENT = Decimal("0.01")
 _ORDER_OBJECT = "ecommerce.order"
 _WRITTEN_BACK = "order.written_back"  # our own write-back's mark, which asks for nothing
-_WHOLE = frozenset({"order", "order_refund"})
+_WHOLE = frozenset({"order", "order_refund", "summary"})
 _OF_THE_WHOLE = tuple(bytes([2 * len(kind)]) + kind.encode() for kind in _WHOLE)  # Avro's text: its length, its bytes
+_MEMBER = "member"  # <summary's key>|member|<instance>|<OrderID>[|<refund id>]: the order's, not the summary's
 _OF_ORDERS = 4  # parts of a ledger key that belongs to an order: instance|OrderID|kind|ordinal
 
 
@@ -179,7 +181,7 @@ class FactReader:
         parts = own.split("|")
         if len(parts) < _OF_ORDERS:
             return None  # a contact's or an item's
-        key = "|".join(parts[:2])
+        key = "|".join(parts[3:5] if parts[2] == _MEMBER else parts[:2])
         if message.value() is None:
             return EntryGone(key, own, org)
         value = self._decoded(message)
@@ -214,7 +216,21 @@ def _entry(value: Mapping[str, Any], key: str, own: str, org: str) -> EntrySeen:
         updated_at=value["updated_at"],
         was=value["extra"].get("was", ""),
         holds=(value["command_offset"] or 0) if value["command"] is not None else None,
+        **_of_summary(value["kind"], value["extra"], own),
     )
+
+
+def _of_summary(kind: str, extra: Mapping[str, str], own: str) -> dict[str, Any]:
+    """Which summary it is in, or what a summary says of itself."""
+    if kind == _MEMBER:
+        return {"summary": "|".join(own.split("|")[:2])}
+    closes = extra.get("closes_at")
+    return {
+        "summary": extra.get("summary", ""),
+        "phase": extra.get("phase", ""),
+        "members": int(extra["members"]) if extra.get("members") else None,
+        "closes_at": datetime.fromisoformat(closes) if closes else None,
+    }
 
 
 def _refund(value: Mapping[str, Any] | None) -> RefundSeen | None:
@@ -239,14 +255,25 @@ def _of_document(body: Mapping[str, Any], name: str) -> dict[str, Any]:
         "tenders": tuple(
             TenderSeen(t["ordinal"], t["account_code"], t["account_id"], Decimal(t["amount"])) for t in body["payments"]
         ),
+        "part": _part(body.get("summary")),
     }
 
 
-def _line(line: Mapping[str, Any]) -> tuple[str, str, Decimal]:
-    """Account, tax type and amount: quantity × price less the discount, as Xero rounds it (xero.md §4.3)."""
+def _part(value: Mapping[str, Any] | None) -> PartSeen | None:
+    """Lines of one account and tax type are one here, whatever their tracking."""
+    if value is None:
+        return None
+    lines = ((x["account"], x["tax_type"], Decimal(x["net"]), Decimal(x["tax"])) for x in value["lines"])
+    return PartSeen(value["number"], value["closes_at"], account_sums(lines))
+
+
+def _line(line: Mapping[str, Any]) -> tuple[str, str, Decimal, Decimal]:
+    """Account, tax type, amount (quantity × price less the discount, as Xero rounds it: xero.md §4.3) and, if sent,
+    tax."""
     gross = Decimal(str(line.get("Quantity", 1))) * Decimal(str(line.get("UnitAmount", 0)))
     net = gross.quantize(_CENT, ROUND_HALF_UP) - Decimal(str(line.get("DiscountAmount", 0)))
-    return str(line.get("AccountCode") or ""), str(line.get("TaxType") or ""), net
+    tax = Decimal(str(line.get("TaxAmount") or 0))
+    return str(line.get("AccountCode") or ""), str(line.get("TaxType") or ""), net, tax
 
 
 def _amount(text: str | None) -> Decimal | None:

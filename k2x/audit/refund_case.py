@@ -11,6 +11,7 @@ from k2x.audit.case import Case
 from k2x.audit.differences import Posted
 from k2x.audit.documents import CreditNote
 from k2x.audit.facts import CommandSeen, EntrySeen, OrderSeen, RefundSeen, ResultSeen
+from k2x.audit.shares import Share
 from k2x.audit.standpoint import LONG_AGO
 
 
@@ -27,7 +28,20 @@ class RefundCase:
 
     @cached_property
     def entry(self) -> EntrySeen | None:
-        return next((e for e in self.entries if e.kind == "credit_note"), None)
+        return next((e for e in self.entries if e.kind in ("credit_note", "order_refund")), None)
+
+    @property
+    def in_summary(self) -> bool:
+        """It has no credit note of its own: it is, or was, collected into the summary of its day."""
+        return self.entry is not None and self.entry.kind == "order_refund"
+
+    @property
+    def share(self) -> Share | None:
+        """What it adds to that summary."""
+        entry = self.entry
+        if entry is None or not self.in_summary or not entry.summary:
+            return None
+        return Share(entry.org, entry.summary, entry.number, entry, self.command, self.case.dossier.late)
 
     @cached_property
     def kept(self) -> EntrySeen | None:
@@ -83,10 +97,12 @@ class RefundCase:
         own = self.entry.xero_id.casefold() if self.entry is not None else ""
         by_id = next((n for n in self.case.dossier.credits if own and n.id.casefold() == own), None)
         fitting = [n for n in self.case.dossier.credits if n.number.casefold() == self.number.casefold()]
-        return by_id or max(fitting, key=lambda n: n.living, default=None)
+        return by_id if by_id is not None or self.in_summary else max(fitting, key=lambda n: n.living, default=None)
 
     def is_copy(self, other: CreditNote) -> bool:
         """Another living one of the same refund: its number or its reference, which are the same text."""
+        if self.in_summary:
+            return False  # its number is its day's
         mine, names = self.note, {other.number.casefold(), other.reference.casefold()}
         if not other.living or (mine is not None and other.id == mine.id):
             return False

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
-from k2x.audit import differences
+from k2x.audit import differences, membership
 from k2x.audit.case import DONE, Case
 from k2x.audit.documents import CreditNote
 from k2x.audit.facts import CommandSeen, EntrySeen, LetterSeen, OrderSeen, ResultSeen
 from k2x.audit.finding import Finding
 from k2x.audit.refund_case import RefundCase, refunds_of
+from k2x.audit.shares import Share, does_not_add_up
 from k2x.audit.standpoint import LONG_AGO, Standpoint
 from k2x.in_words import moment, plain, span
 from schemas.topics import ORDERS, commands
@@ -23,7 +24,7 @@ from schemas.topics import ORDERS, commands
 # What became of an order whose event told of a refund became of the refund, where no command of it was made.
 _WORDS = {"SUPPRESSED": "suppressed", "CANCELLED": "suppressed", "UNCHANGED": "suppressed", "PARKED": "waiting"}
 # The differences of two documents are told of a credit note under codes of its own: other things are to be done.
-_CODES = {
+CODES = {
     "renumbered": "credit_note_renumbered",
     "amount": "credit_note_amount",
     "accounts": "credit_note_accounts",
@@ -59,6 +60,7 @@ class RefundVerdict:
     xero: Decimal = Decimal(0)
     currency: str = ""
     claims: frozenset[str] = frozenset()
+    share: Share | None = None
 
 
 def judge_refunds(case: Case, at: Standpoint | None) -> tuple[RefundVerdict, ...]:
@@ -77,7 +79,7 @@ def judge_refunds(case: Case, at: Standpoint | None) -> tuple[RefundVerdict, ...
     verdicts = [one.verdict() for one in made]
     if not case.dossier.late:
         verdicts += _foreign(case, [n for n in case.dossier.credits if n.living and n.id not in taken])
-        verdicts = _together(case, [one.refund.note for one in made], verdicts)
+        verdicts = _together(case, [one.refund.note for one in made if not one.refund.in_summary], verdicts)
     return tuple(verdicts)
 
 
@@ -122,7 +124,10 @@ class _Judgement:
     def verdict(self) -> RefundVerdict:
         refund, note = self.refund, self.refund.note
         state = self._state()
-        own = [n for n in ((note, *self.copies) if note is not None else self.copies) if n.living]
+        explained = self.copies if note is None or refund.in_summary else [note, *self.copies]
+        there = sum((n.total for n in explained if n.living), Decimal(0))
+        if refund.in_summary and refund.done and note is not None and note.living and refund.entry is not None:
+            there += refund.entry.total or Decimal(0)  # of its day's
         told, command = refund.told, refund.command or (refund.commands[-1] if refund.commands else None)
         amount = told.amount if told is not None else command.total if command is not None else Decimal(0)
         named = [note.currency if note is not None else "", (told.currency if told is not None else None) or ""]
@@ -134,16 +139,19 @@ class _Judgement:
             refund.day,
             tuple(Finding(code, *place, number, text, refund.day) for code, text, number in self._off),
             letter=refund.letters[-1] if refund.letters and state in ("refused", "held") else None,
-            kentico=amount if state in ("refunded", "lost") or own else Decimal(0),
-            xero=sum((n.total for n in own), Decimal(0)),
+            kentico=amount if state in ("refunded", "lost") or there else Decimal(0),
+            xero=there,
             currency=next(filter(None, named), command.currency if command is not None else ""),
-            claims=frozenset(n.id for n in ((note, *self.copies) if note is not None else self.copies)),
+            claims=frozenset(n.id for n in explained),
+            share=refund.share,
         )
 
     def _state(self) -> str:
         refund, entry = self.refund, self.refund.entry
         if self.case.dossier.late:
             return "refunded" if refund.done else "in_flight"
+        if entry is not None and refund.in_summary:
+            return self._in_summary(entry)
         if refund.done or self._left_by_ledger():
             self._refunded()
             return "refunded"
@@ -155,6 +163,16 @@ class _Judgement:
         if entry is not None and (entry.state in ("INTENDED", "POSTED") or self._begun()):
             return self._open(entry)
         return self._ended() or self._on_its_way() or self._lost()
+
+    def _in_summary(self, entry: EntrySeen) -> str:
+        """Collected, or made with its day's credit note, which k2x.audit.daily judges."""
+        for code, text in membership.of_refund(entry, self.refund.entries):
+            self._say(code, text)
+        wrong = does_not_add_up(self.refund.command) if self.refund.command is not None else ""
+        if wrong:
+            self._say("summary_part", f"in {entry.number}, {wrong}")
+        self._said_otherwise(entry)
+        return "refunded" if self.refund.done else "waiting"
 
     def _left_by_ledger(self) -> bool:
         """Made, by Xero or by the results, and the ledger knows nothing."""
@@ -195,11 +213,15 @@ class _Judgement:
             if refund.entry is not None:
                 found += differences.unledgered(refund.posted, note)
         for code, text in found:
-            self._say(_CODES.get(code, code), text)
-        total = refund.entry.total if refund.entry is not None else None
-        said = [seen.refund for seen in refund.events if seen.refund is not None]
-        if total is not None and said and all(one.amount != total for one in said):
-            text = f"{refund.number} was posted with {plain(total)}; Kentico's refund is {plain(said[-1].amount)}"
+            self._say(CODES.get(code, code), text)
+        if refund.entry is not None:
+            self._said_otherwise(refund.entry)
+
+    def _said_otherwise(self, entry: EntrySeen) -> None:
+        said = [seen.refund for seen in self.refund.events if seen.refund is not None]
+        if entry.total is not None and said and all(one.amount != entry.total for one in said):
+            amounts = f"with {plain(entry.total)}; Kentico's refund is {plain(said[-1].amount)}"
+            text = f"{self.refund.number} was posted {amounts}"
             self._say("refunded_otherwise", text)
 
     # -- not made -----------------------------------------------------------------------------------------------

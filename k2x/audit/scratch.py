@@ -106,15 +106,17 @@ class Scratch:
 
     def add(self, fact: Fact, *, late: bool = False) -> None:
         if isinstance(fact, EntrySeen):
-            row = (fact.org, fact.ledger_key, fact.key, late, fact.number, _ENTRY.pack(fact))
+            # What is in a summary has the summary's number, and its own only by its commands.
+            number = "" if fact.summary else fact.number
+            row = (fact.org, fact.ledger_key, fact.key, late, number, _ENTRY.pack(fact))
             self._db.execute("INSERT OR REPLACE INTO ledger VALUES(?, ?, ?, ?, ?, ?)", row)
         elif isinstance(fact, EntryGone):
             self._db.execute("DELETE FROM ledger WHERE org = ? AND ledger_key = ?", (fact.org, fact.ledger_key))
             if late:
                 self._facts.append((fact.key, _GONE, True, b""))
         else:
-            number = _NUMBER[type(fact)]
-            self._facts.append((fact.key, number, late, _PACKINGS[number].pack(fact)))
+            kind = _NUMBER[type(fact)]
+            self._facts.append((fact.key, kind, late, _PACKINGS[kind].pack(fact)))
         if len(self._facts) >= _TOGETHER:
             self._flush()
 

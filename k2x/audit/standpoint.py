@@ -16,7 +16,8 @@ class Standpoint:
     """Offsets are the next to be handled; a missing one is 0.
 
     `grace`: what came since then may be on its way. `lapse`: when a call of an open intention has surely ended.
-    `silence`: how long a lane with work may say nothing. `lanes`, `workers_at`, `reader_at`: their last words.
+    `silence`: how long a lane with work may say nothing. `margin`: how long after its close a summary may take.
+    `lanes`, `workers_at`, `reader_at`: their last words.
     """
 
     now: datetime
@@ -29,6 +30,7 @@ class Standpoint:
     lanes: Mapping[str, datetime] = field(default_factory=dict)
     workers_at: datetime = LONG_AGO
     reader_at: datetime = LONG_AGO
+    margin: timedelta = timedelta(hours=6)
 
     def silent(self, org: str, since: datetime) -> bool:
         """Whether an organisation's sink, with work since then, has said nothing for too long."""

@@ -9,6 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from k2x.audit.daily import DailyVerdict
 from k2x.audit.documents import CreditNote, Invoice
 from k2x.audit.finding import KINDS, Finding
 from k2x.audit.judge import Verdict
@@ -77,6 +78,7 @@ class Summary:
     """Everything that was judged, by place."""
 
     tallies: dict[Place, Tally] = field(default_factory=dict)
+    dailies: list[DailyVerdict] = field(default_factory=list)
 
     def order(self, verdict: Verdict) -> None:
         """One order and what is off with it."""
@@ -100,6 +102,14 @@ class Summary:
         _add(tally.back_kentico, refund.currency, refund.kentico)
         _add(tally.back_xero, refund.currency, refund.xero)
         for kind in {finding.kind for finding in refund.findings}:
+            tally.counts[kind] += 1
+
+    def daily(self, verdict: DailyVerdict) -> None:
+        """A day's summary: its orders are counted one by one, and only what Xero has beyond them is money here."""
+        tally = self._at((verdict.org, verdict.store, verdict.day))
+        self.dailies.append(verdict)
+        _add(tally.back_xero if verdict.refunds else tally.xero, verdict.currency, verdict.beyond)
+        for kind in {finding.kind for finding in verdict.findings}:
             tally.counts[kind] += 1
 
     def stray(self, finding: Finding, document: Invoice) -> None:

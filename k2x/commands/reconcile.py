@@ -123,6 +123,7 @@ def _reconciliation(settings: Settings, grace: float | None, wait: bool) -> Reco
             grace=timedelta(seconds=settings.reconcile.grace_s if grace is None else grace),
             lapse=timedelta(seconds=sink.intention_lapse_s + sink.deadline_s),
             silence=timedelta(hours=settings.reconcile.silence_h),
+            margin=timedelta(hours=settings.reconcile.summary_h),
         ),
         lambda: datetime.now(UTC),
         groups=wiring.consumer_groups(),

@@ -86,7 +86,7 @@ async def rig(broker: Broker, tmp_path: Path, url: str) -> AsyncIterator[Rig]:  
 
 
 async def test_avro_envelopes_become_hints_by_the_registrys_schemas(rig: Rig, url: str) -> None:
-    ids = await asyncio.to_thread(rig.place, 3)
+    ids = rig.place(3)
     async with running(rig.taking(url)):
         await until(lambda: rig.hinted() == ids, 60, 0.3)
     assert rig.broker.letters(topics.CHANGES) == []
@@ -97,7 +97,7 @@ async def test_avro_envelopes_become_hints_by_the_registrys_schemas(rig: Rig, ur
 async def test_a_column_added_later_is_another_schema_and_both_are_read(
     rig: Rig, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = await asyncio.to_thread(rig.place, 1)
+    before = rig.place(1)
     plain = rig.capture._value_schema
 
     def wider(table: Any) -> dict[str, Any]:
@@ -109,7 +109,7 @@ async def test_a_column_added_later_is_another_schema_and_both_are_read(
     old = dict(rig.capture._ids)
     monkeypatch.setattr(rig.capture, "_value_schema", wider)
     rig.capture._ids.clear()
-    after = await asyncio.to_thread(rig.place, 1)
+    after = rig.place(1)
     subject = f"{rig.capture.topic(ORDER)}-value"
     assert rig.capture._ids[subject][0] != old[subject][0]
     async with running(rig.taking(url)):
@@ -121,7 +121,7 @@ async def test_while_the_registry_is_away_records_wait_and_an_id_that_it_lacks_i
     producer = Producer({**rig.broker.conf, "enable.idempotence": True})
     producer.produce(rig.capture.topic(ORDER), key=b"odd", value=struct.pack(">bI", 0, 987_654) + b"\x00\x00")
     assert producer.flush(20) == 0
-    ids = await asyncio.to_thread(rig.place, 2)
+    ids = rig.place(2)
     async with running(rig.taking("http://127.0.0.1:9/apis/ccompat/v7")):
         await asyncio.sleep(3)  # long enough for a batch to be tried
         assert rig.hinted() == set()

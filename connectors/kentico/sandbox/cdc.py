@@ -7,6 +7,7 @@ its documentation; the converters (JSON with and without schemas, Avro) and the 
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -184,7 +185,7 @@ class Capture:
 
     def _key_schema(self, table: Table) -> dict[str, Any]:
         fields = [{"name": table.id, "type": "int"}]
-        return {"type": "record", "name": "Key", "namespace": self.topic(table), "fields": fields}
+        return {"type": "record", "name": "Key", "namespace": _avro_name(self.topic(table)), "fields": fields}
 
     def _value_schema(self, table: Table) -> dict[str, Any]:
         columns = [
@@ -223,7 +224,7 @@ class Capture:
             {"name": "op", "type": "string"},
         ]
         fields += [{"name": n, "type": number} for n in ("ts_ms", "ts_us", "ts_ns")]
-        return {"type": "record", "name": "Envelope", "namespace": self.topic(table), "fields": fields}
+        return {"type": "record", "name": "Envelope", "namespace": _avro_name(self.topic(table)), "fields": fields}
 
     def _type(self, kind: Kind) -> Any:
         if kind is Kind.TIME:
@@ -231,6 +232,11 @@ class Capture:
                 return {"type": "string", "connect.name": "io.debezium.time.IsoTimestamp"}
             return {"type": "long", "connect.name": "io.debezium.time.NanoTimestamp"}
         return _TYPES.get(kind, "string")
+
+
+def _avro_name(topic: str) -> str:
+    """A topic's name as a namespace, as schema.name.adjustment.mode=avro makes it: Avro's names have no hyphens."""
+    return re.sub(r"[^A-Za-z0-9_.]", "_", topic)
 
 
 def _stamps(now: datetime) -> Mapping[str, int]:
