@@ -14,6 +14,7 @@ from connectors.kentico.debezium import RowChange, Values, day_of, event_of, row
 from connectors.kentico.errors import EnvelopeUnreadable
 from connectors.kentico.events import CUSTOMER, ORDER, SKU
 from connectors.kentico.settings import CdcSettings
+from schemas.errors import UnknownSchema
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 # The documented envelope of an update, as the reference has it: strings for decimals, a driver's capitals in GUIDs.
@@ -52,6 +53,18 @@ def change(table: str, op: str, before: dict[str, Any] | None, after: dict[str, 
 def asked(found: RowChange, **more: Any) -> list[Wanted] | Noise:
     given = {"dialect": "K13", "written_back": frozenset({"OrderXeroStatus"}), "snapshot_since": None} | more
     return wanted(found, **given)
+
+
+class Strangers:
+    """A registry that knows none of the ids."""
+
+    def foreign(self, schema_id: int) -> Any:
+        raise UnknownSchema(f"the registry has no schema {schema_id}")
+
+
+def test_a_schema_that_the_registry_lacks_is_the_records_fault_and_stops_nobody() -> None:
+    with pytest.raises(EnvelopeUnreadable, match="is Avro: the registry has no schema 7"):
+        Values(Strangers()).decode(b"\0\0\0\0\x07\0\0")
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
