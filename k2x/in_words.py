@@ -162,7 +162,8 @@ def _command(value: Mapping[str, Any]) -> Description:
     if kind == "SALE":
         return _sale(value, body)
     if kind == "REFUND":
-        made = Description(f"Refund {body['refund_id']} of order {value['order_id']} of {value['store']}")
+        summary = _of_day(value, body, "refunds")
+        made = Description(summary or f"Refund {body['refund_id']} of order {value['order_id']} of {value['store']}")
         made.add("document", f"{body['number']}, dated {body['date']}")
         made.add("total", f"{plain(body['total'])} {body['currency']}, tax {plain(body['total_tax'])}")
         made.add("tenders", *_tenders(body["payments"]))
@@ -178,7 +179,8 @@ def _command(value: Mapping[str, Any]) -> Description:
 
 
 def _sale(value: Mapping[str, Any], body: Mapping[str, Any]) -> Description:
-    made = Description(f"Order {value['order_id']} of {value['store']}, for Xero organisation {value['org']}")
+    title = _of_day(value, body, "orders") or f"Order {value['order_id']} of {value['store']}"
+    made = Description(f"{title}, for Xero organisation {value['org']}")
     made.add("invoice", f"{body['number']}, dated {body['date']}")
     contact = body["contact"]
     email = masked(contact["email"])
@@ -191,6 +193,14 @@ def _sale(value: Mapping[str, Any], body: Mapping[str, Any]) -> Description:
     made.add("findings", *value["findings"])
     made.add("command", _made_from(value))
     return made
+
+
+def _of_day(value: Mapping[str, Any], body: Mapping[str, Any], what: str) -> str:
+    """What a daily summary is; empty for what is about one order."""
+    summary = body.get("summary")
+    if summary is None or "/" not in (value["order_id"] or ""):
+        return ""
+    return f"Summary {body['number']} of {summary['orders']} {what} of {value['store']} on {summary['day']}"
 
 
 def _invoice_line(line: Mapping[str, Any]) -> tuple[str, ...]:

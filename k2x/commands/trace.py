@@ -23,8 +23,8 @@ from k2x.trace import Reader, Story
 def trace(config: Path, order: str, as_json: bool) -> None:
     """Everything k2x knows of one order, in the order it happened: events, commands, results, ledger, dead letters.
 
-    ORDER is instance|OrderID, store/OrderID, OrderID, or an invoice number. Times are UTC, as Kafka took the records;
-    beside each stands how long after the one before it came.
+    ORDER is instance|OrderID, store/OrderID, OrderID, an invoice number, or the number of a daily summary. Times are
+    UTC, as Kafka took the records; beside each stands how long after the one before it came.
 
     Example:  k2x trace emea/GoatUK/1042
     """
@@ -58,7 +58,8 @@ def _key(asked: str, settings: Settings, reader: Reader) -> str:
 
 def _page(story: Story) -> str:
     first = story.happenings[0].at
-    lines = [f"Order {story.key}, first heard of {first.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", ""]
+    what = "Summary" if story.is_summary else "Order"
+    lines = [f"{what} {story.key}, first heard of {first.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", ""]
     width = max(len(h.what) for h in story.happenings)
     day, before = first.date(), first
     for h in story.happenings:

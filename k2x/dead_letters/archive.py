@@ -132,6 +132,8 @@ def _end(letter: Letter, told: Told) -> str:
 
 def _is_about(letter: Letter, result: Mapping[str, Any]) -> bool:
     kind = letter.subject[0]
+    if "/" in letter.order_key.partition("|")[2]:  # a daily summary's own command: no order's id has a slash
+        return bool(result["kind"] == "summary")
     if kind == ORDER:
         return bool(result["kind"] == ORDER and letter.subject[2] is None)
     if letter.schema in ("customer", "product") or (letter.value or {}).get("kind") in ("CONTACT", "ITEM"):

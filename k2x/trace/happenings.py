@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from confluent_kafka import Message
@@ -58,6 +59,18 @@ def of_entry(message: Message, value: Mapping[str, Any] | None) -> Happening:
         name = (message.key() or b"").decode("utf-8", "replace").split("|", 2)[-1]
         return Happening(written_at(message), "ledger", place(message), f"{name}: entry taken out")
     return Happening(written_at(message), "ledger", place(message), _entry_text(value), _entry_facts(value))
+
+
+def of_members(message: Message, values: Sequence[Mapping[str, Any] | None]) -> Happening:
+    """All the entries of a summary's orders as one; `message`: the newest."""
+    inside = [value for value in values if value is not None and value["state"] != "VOIDED"]
+    posted = sum(value["state"] == "POSTED" for value in inside)
+    total = sum((Decimal(value["total"] or 0) for value in inside), Decimal(0))
+    currency = next((value["currency"] for value in inside if value["currency"]), "")
+    out = len(values) - len(inside)
+    text = f"{len(inside)} are in it, {plain(total)} {currency}, {posted} of them told that they are posted"
+    text += f"; {out} were taken out" if out else ""
+    return Happening(written_at(message), "ledger", place(message), text, {"members": len(inside)})
 
 
 def in_batch(happening: Happening, sizes: Mapping[str, set[bytes]]) -> Happening:
@@ -126,10 +139,11 @@ def _command(message: Message, value: Mapping[str, Any]) -> Made:
         tenders = ", ".join(f"{plain(t['amount'])} to {t['account_code']}" for t in body["payments"])
         text += f": {body['number']}, {plain(body['total'])} {body['currency']}, tax {plain(body['total_tax'])}"
         text += f", paid {tenders}" if tenders else ""
+        text += _for_day(value, body)
     elif value["kind"] == "REFUND" and body:
         tenders = ", ".join(f"{plain(t['amount'])} from {t['account_code']}" for t in body["payments"])
         text += f": refund {body['refund_id']} as {body['number']}, {plain(body['total'])} {body['currency']}, "
-        text += f"tax {plain(body['total_tax'])}" + (f", back {tenders}" if tenders else "")
+        text += f"tax {plain(body['total_tax'])}" + (f", back {tenders}" if tenders else "") + _for_day(value, body)
     text += f", by rules version {value['rules_version']}"
     decisions = [dict(one) for one in body.get("decisions", [])]
     text += "".join(f"; {_decided(one)}" for one in decisions)
@@ -142,6 +156,15 @@ def _command(message: Message, value: Mapping[str, Any]) -> Made:
         text,
         {**facts, "replay_id": value["replay_id"], "number": body.get("number"), "findings": list(value["findings"])},
     )
+
+
+def _for_day(value: Mapping[str, Any], body: Mapping[str, Any]) -> str:
+    part = body.get("summary")
+    if part is None:
+        return ""
+    if "/" in (value["order_id"] or ""):
+        return f", of {part['orders']} of {part['day']}"
+    return f", for the summary {part['number']}, which closes {moment(part['closes_at'])}"
 
 
 def _decided(one: Mapping[str, Any]) -> str:
@@ -177,6 +200,10 @@ def _write_back(message: Message, value: Mapping[str, Any]) -> Made:
 def _entry_text(value: Mapping[str, Any]) -> str:
     ordinal = f" {value['ordinal']}" if value["ordinal"] else ""
     intention = value["intention"]
+    if value["kind"] == "member":
+        counts = "no longer counts" if value["state"] == "VOIDED" else "counts"
+        text = f"summary {value['number']} {counts} it, {plain(value['total'])}, {value['state']}"
+        return text + (f": {value['reason']}" if value["reason"] else "")
     text = f"{_entry_name(value)}{ordinal} {value['state']}"
     text += f" {value['number']}" if value["number"] else ""
     text += f" {value['status']}" if value["status"] else ""
@@ -189,7 +216,10 @@ def _entry_text(value: Mapping[str, Any]) -> str:
 
 
 def _entry_name(value: Mapping[str, Any]) -> str:
-    """Of what waits behind the order: a later version, or a refund by its id."""
+    """Of what waits behind the order: a later version, or a refund by its id. A summary is open, closed or posted."""
+    extra = value["extra"]
+    if extra.get("phase"):
+        return f"summary {extra['phase']} with {extra.get('members', '?')}, to close {extra.get('closes_at', '?')},"
     behind = "|".join(value["key"].split("|")[5:]) if value["kind"] == "next" else ""
     return f"refund {behind} behind the order:" if behind else _NAMES.get(value["kind"], value["kind"])
 

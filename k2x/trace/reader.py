@@ -6,6 +6,7 @@ Only records under the order's own keys are decoded, so a trace reads fast past 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,14 +14,15 @@ from confluent_kafka import Message
 
 from k2x.audit.log import read_to_end
 from k2x.dead_letters.letter import schemas_of, written_at
-from k2x.trace.happenings import in_batch, of_entry, of_letter, of_record
+from k2x.trace.happenings import in_batch, of_entry, of_letter, of_members, of_record
 from k2x.trace.story import Happening, Story, told
 from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.topics import CHANGES, ORDERS, PARKED, REPLAY_OF, RESULTS, WRITEBACK, commands, dead_letter, ledger
 
 _ORDER_OBJECT = "ecommerce.order"
-_NUMBERED = ("SALE", "invoice", "REFUND", "credit_note")
+_NUMBERED = ("SALE", "invoice", "REFUND", "credit_note", "summary")
+_MEMBER = "|member|"  # <summary>|member|<instance>|<OrderID>[|<refund>]: an order's, or a refund's, in the ledger
 
 
 class Reader:
@@ -34,7 +36,17 @@ class Reader:
         self._commands = {commands(org) for org in self._orgs}
 
     def story(self, key: str) -> Story:
-        """Everything on the topics about `instance|OrderID`; empty where nothing is."""
+        """Everything on the topics about `instance|OrderID`, and what became of the summaries that hold it; or about a
+        summary. Empty where nothing is."""
+        found, contacts = self._records(key)
+        found += self._ledger(key, contacts, min((h.at for h in found), default=None))
+        for summary in summaries_of(found):
+            of = [*self._records(summary)[0], *self._ledger(summary, set(), None)]
+            found += [replace(h, text=f"its summary: {h.text}") for h in of if h.facts.get("members") is None]
+        return Story(key, told(found))
+
+    def _records(self, key: str) -> tuple[list[Happening], set[bytes]]:
+        """What all topics but the ledgers say; and the keys of the sales' contacts."""
         found: list[Happening] = []
         contacts: set[bytes] = set()
         topics = [CHANGES, ORDERS, REPLAY_OF[ORDERS], PARKED, *self._commands, RESULTS, WRITEBACK, *self._letters]
@@ -47,8 +59,7 @@ class Reader:
             if value is not None and topic in self._commands and value["kind"] == "SALE":
                 contacts.add(value["body"]["contact"]["key"].encode())
             found += of_record(message, value)
-        found += self._ledger(key, contacts, min((h.at for h in found), default=None))
-        return Story(key, told(found))
+        return found, contacts
 
     def by_number(self, number: str) -> set[str]:
         """The orders that have, or were to have, this number of an invoice or credit note, whatever its case."""
@@ -87,10 +98,14 @@ class Reader:
         """The ledger's records of the order, and of its contact what was written since the order came; the latest
         before that where there is none."""
         prefix, found = f"{key}|".encode(), []
+        members, own = f"{key}{_MEMBER}".encode(), f"{_MEMBER}{key}".encode()
         before: dict[bytes, Message] = {}
+        inside: dict[bytes, Message] = {}
         for message in read_to_end(self._kafka, [ledger(org) for org in self._orgs]):
             record = message.key() or b""
-            if record.startswith(prefix):
+            if record.startswith(members):
+                inside[record] = message
+            elif record.startswith(prefix) or record.endswith(own) or own + b"|" in record:
                 found.append(message)
             elif record in contacts:
                 if since is not None and written_at(message) < since:
@@ -99,6 +114,9 @@ class Reader:
                     before.pop(record, None)
                     found.append(message)
         made = [of_entry(m, self._decoded(m) if m.value() is not None else None) for m in [*before.values(), *found]]
+        if inside:
+            last = max(inside.values(), key=written_at)
+            made.append(of_members(last, [self._decoded(m) for m in inside.values() if m.value() is not None]))
         return self._with_batches(made)
 
     def _with_batches(self, entries: list[Happening]) -> list[Happening]:
@@ -120,6 +138,12 @@ class Reader:
             return self._codec.decode(message.value() or b"")
         except SchemaError:
             return None
+
+
+def summaries_of(happenings: Iterable[Happening]) -> list[str]:
+    """Keys of the summaries whose members' entries are among an order's."""
+    keys = [str(h.facts.get("key", "")) for h in happenings if h.what == "ledger"]
+    return list(dict.fromkeys(key.partition(_MEMBER)[0] for key in keys if _MEMBER in key))
 
 
 def _hint_key(key: str) -> bytes:

@@ -37,10 +37,14 @@ class Happening:
 
 @dataclass(frozen=True)
 class Story:
-    """All of an order. `key`: instance|OrderID."""
+    """All of an order, or of a daily summary. `key`: instance|OrderID, or instance|<the summary's>."""
 
     key: str
     happenings: tuple[Happening, ...]
+
+    @property
+    def is_summary(self) -> bool:
+        return "/" in self.key.partition("|")[2]
 
     @property
     def ending(self) -> str:
@@ -62,7 +66,15 @@ class Story:
     @property
     def _of_order(self) -> str:
         first = next((h.at for h in self.happenings if h.what in ("event", "hint")), None)
-        ends = [h for h in self.happenings if h.what == "result" and h.facts["kind"] == "order"]
+        whole = "summary" if self.is_summary else "order"
+        ends = [h for h in self.happenings if h.what == "result" and h.facts["kind"] == whole]
+        if not ends and self.is_summary:
+            last_words = [h.text for h in self.happenings if h.what == "ledger" and h.text.startswith("summary ")]
+            return (
+                f"No result yet; the ledger says: {last_words[-1]}."
+                if last_words
+                else "The ledger knows nothing of it."
+            )
         if not ends:
             return "No result yet: it is on its way, or its process is not running."
         last = max(ends, key=lambda h: (h.facts["version"], h.at))
