@@ -186,13 +186,17 @@ class Troubles:
         into. Where nothing can be missing it is believed in the end, but only if others' documents pass meanwhile."""
         job, now = document.jobs[0], self.desk.now.mono
         first, job.unfound_at = job.unfound_at is None, job.unfound_at or now
-        names_contact = document.step in (Step.INVOICE, Step.CREDIT_NOTE) or "ContactID" in document.parts
+        names_contact = document.step is Step.INVOICE or "ContactID" in document.parts
         if answer.status != 404:
             self.flows.refused_alone(document, whole_refusal(answer), not_found=False)
         elif first:
             self._again(document, 0.0)
         elif names_contact or (document.attempt > _BELIEVED and self.desk.others_pass(document)):
             self.flows.refused_alone(document, whole_refusal(answer), not_found=True)
+        elif document.attempt > _BELIEVED and document.step is Step.CREDIT_NOTE:
+            # Too rare to wait for another one to pass: if Xero answers the read of its number, the 404 is believed.
+            document.suspect = whole_refusal(answer)
+            self.desk.lookups[document.step].append(document)
         else:
             self._again(document, self.desk.after_404(document.attempt - 1))
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from connectors.xero.calls import Answer
+from connectors.xero.calls import Answer, Call
 from connectors.xero.core.records import credit_key, invoice_key, refund_key
 from tests.connectors.xero.commands import GIFT, STRIPE, envelope, refund, sale, tender
 from tests.connectors.xero.core.paper_xero import HEADERS
@@ -219,8 +219,28 @@ def test_a_refunds_unknown_contact_goes_to_a_person_and_no_other_refund() -> Non
         else original(call, now)
     )
     world.put(*(refund(order) for order in (1, 2, 3))).run()
-    assert sorted(_refunds(world)) == ["POSTED", "POSTED", "REFUSED"]
+    assert sorted(_refunds(world)) == ["POSTED", "POSTED", "REFUSED", "WAITING"], (
+        "it is asked again before it is believed"
+    )
     assert sorted(_notes(world)) == ["CN-W-1-r1", "CN-W-3-r1"]
+
+
+def test_a_gateways_404_to_a_lone_credit_note_refuses_no_refund() -> None:
+    world = _sold(1)
+    original, answered = world.xero.do, 0
+
+    def gateway(call: Call, now: float) -> Answer:
+        nonlocal answered
+        if call.purpose != "credit_notes" or answered == 4:
+            return original(call, now)
+        answered += 1
+        return Answer(404, {}, None, token_id="t")
+
+    world.xero.do = gateway  # type: ignore[method-assign]
+    world.put(refund(1)).run()
+    assert answered == 4
+    assert _refunds(world)[-1] == "POSTED"
+    assert not world.letters
 
 
 def test_after_a_lost_ledger_a_sale_and_a_refund_that_xero_holds_whole_are_adopted_and_paid() -> None:
