@@ -1,6 +1,8 @@
 """One number for an organisation's sales books: equal where two hold the same documents, sums and payments. Pure.
 
 Documents are invoices and credit notes; books without any credit note have the number they would have without these.
+`sums_hash` is a second number, which takes a day's summary and its supplements for one: how many of them a day has
+depends on when its orders came, and a rebuilt organisation has one.
 
 Xero's own ids and times are left out, and so is what is voided or deleted: it counts in no report. So a rebuilt
 organisation can be compared with the first one, whatever day it was rebuilt on.
@@ -18,6 +20,7 @@ from typing import Any
 Document = Mapping[str, Any]
 
 _GONE = frozenset({"VOIDED", "DELETED"})
+_SUMMARY = re.compile(r"^(?P<day>.*S\d{8}-[A-Z]{3})(-\d+)?$")
 _DATE = re.compile(r"^/Date\((-?\d+)([+-]\d{4})?\)/$")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -44,6 +47,62 @@ def entries(
     numbers |= {str(row["CreditNoteID"]): str(row.get("CreditNoteNumber") or "") for row in notes}
     paid = (row for row in payments if row.get("Status") not in _GONE)
     return sorted([*map(_invoice, sales), *map(_credit_note, notes), *_payments(paid, numbers)])
+
+
+def sums_hash(invoices: Iterable[Document], payments: Iterable[Document], credit_notes: Iterable[Document] = ()) -> str:
+    """sha256 over `summed_entries`. Documents as for `books_hash`."""
+    whole = hashlib.sha256()
+    for entry in summed_entries(invoices, payments, credit_notes):
+        whole.update(entry.encode())
+        whole.update(b"\n")
+    return whole.hexdigest()
+
+
+def summed_entries(
+    invoices: Iterable[Document], payments: Iterable[Document], credit_notes: Iterable[Document] = ()
+) -> list[str]:
+    """`entries`, but a day's summaries of a store as sums: net and tax by account, tax type and tracking, and money by
+    account and day."""
+    sales, notes, money = list(invoices), list(credit_notes), list(payments)
+    daily = [row for row in (*sales, *notes) if _day_of(row) and row.get("Status") not in _GONE]
+    names = {_id(row): _day_of(row) for row in daily}
+    others = [row for row in sales if _id(row) not in names], [row for row in notes if _id(row) not in names]
+    alone = entries(others[0], money, others[1])
+    sums: dict[tuple[str, str], list[Decimal]] = {}
+    for row in daily:
+        contact = (row.get("Contact") or {}).get("ContactNumber") or "-"
+        head = f"{_texts(row, 'Status', 'CurrencyCode')} contact {contact} {_day(row, 'Date')}"
+        _add(sums, (names[_id(row)], head), row, "Total", "TotalTax")
+        for line in row.get("LineItems") or ():
+            tracking = sorted(f"{one.get('Name')}={one.get('Option')}" for one in line.get("Tracking") or ())
+            what = f"{_texts(line, 'AccountCode', 'TaxType')} {tracking}"
+            _add(sums, (names[_id(row)], what), line, "LineAmount", "TaxAmount")
+    for row in money:
+        name = names.get(str((row.get("Invoice") or {}).get("InvoiceID")))
+        if name is not None and row.get("Status") not in _GONE:
+            code = (row.get("Account") or {}).get("Code") or "-"
+            _add(sums, (name, f"payment account {code} {_day(row, 'Date')}"), row, "Amount", "BankAmount")
+    summed = (f"summary {name} | {what} | {_sums(amounts)}" for (name, what), amounts in sums.items() if any(amounts))
+    return sorted([*alone, *summed])
+
+
+def _day_of(row: Document) -> str:
+    """A summary's number without its supplement's; empty for any other document."""
+    match = _SUMMARY.match(str(row.get("InvoiceNumber") or row.get("CreditNoteNumber") or ""))
+    return match["day"] if match is not None else ""
+
+
+def _id(row: Document) -> str:
+    return str(row.get("InvoiceID") or row.get("CreditNoteID") or "")
+
+
+def _add(sums: dict[tuple[str, str], list[Decimal]], name: tuple[str, str], row: Document, *amounts: str) -> None:
+    before = sums.setdefault(name, [Decimal(0)] * len(amounts))
+    sums[name] = [one + Decimal(str(row.get(key) or 0)) for one, key in zip(before, amounts, strict=True)]
+
+
+def _sums(amounts: Iterable[Decimal]) -> str:
+    return " ".join(f"{amount.normalize():f}" for amount in amounts)
 
 
 def _invoice(row: Document) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from k2x.audit.finding import Finding
 from k2x.audit.judge import Verdict
 
 
@@ -42,8 +43,10 @@ class Account:
         return not (self.lost or self.doubled or self.drift or self.unmatched)
 
 
-def account(verdicts: Sequence[Verdict], calls: int, strays: int = 0) -> Account:
-    """Count verdicts, and documents that belong to none. Calls are divided by the orders that reached Xero."""
+def account(verdicts: Sequence[Verdict], calls: int, strays: Sequence[Finding] = ()) -> Account:
+    """Count verdicts, and what is off with documents that are no order's own. Calls are divided by the orders that
+    reached Xero; one in a daily summary has reached it when its summary has."""
+    beside = Counter(finding.kind for finding in strays)
     states = Counter(v.state for v in verdicts)
     latencies = sorted(v.latency_s for v in verdicts if v.latency_s is not None)
     return Account(
@@ -55,10 +58,10 @@ def account(verdicts: Sequence[Verdict], calls: int, strays: int = 0) -> Account
         waiting=states["waiting"],
         parked=states["parked"],
         held=sum(v.held for v in verdicts),
-        lost=sum(v.state == "lost" or bool(v.found("lost")) for v in verdicts),
-        doubled=sum(bool(v.doubled) for v in verdicts),
-        drift=sum(bool(v.drift) for v in verdicts),
-        unmatched=strays + sum(bool(v.found("unmatched")) for v in verdicts),
+        lost=beside["lost"] + sum(v.state == "lost" or bool(v.found("lost")) for v in verdicts),
+        doubled=beside["doubled"] + sum(bool(v.doubled) for v in verdicts),
+        drift=beside["drifted"] + sum(bool(v.drift) for v in verdicts),
+        unmatched=beside["unmatched"] + sum(bool(v.found("unmatched")) for v in verdicts),
         xero_calls=calls,
         calls_per_order=round(calls / states["posted"], 3) if states["posted"] else 0.0,
         p50_latency_s=round(percentile(latencies, 0.50), 2),

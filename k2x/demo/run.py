@@ -56,7 +56,8 @@ class Plan:
 
 @dataclass
 class Look:
-    """One look at topics and books. `strays`: documents in Xero that no order explains; `records`: on the topics."""
+    """One look at topics and books. `strays`: documents in Xero that no order explains, and what is off with daily
+    summaries; `records`: on the topics."""
 
     records: int
     verdicts: list[Verdict]
@@ -67,7 +68,7 @@ class Look:
 
     @property
     def total(self) -> outcome.Account:
-        return outcome.account(self.verdicts, sum(self.calls.values()), len(self.strays))
+        return outcome.account(self.verdicts, sum(self.calls.values()), self.strays)
 
     def open_keys(self, *, held: bool = True) -> set[str]:
         """Orders the shop has sent that have no end yet, or one of whose refunds has none; with `held`, also later
@@ -223,7 +224,8 @@ def _look_now(world: World, shop: Any) -> Look:
     verdicts = [verdict for verdict in map(court.judge, court.dossiers()) if verdict is not None]
     for verdict in verdicts:
         court.claim(verdict)
-    strays = [finding for finding, _ in court.strays()]
+    strays = [finding for case in court.summaries() for finding in court.judge_summary(case).findings]
+    strays += [finding for finding, _ in court.strays()]
     scratch.close()
     # Orders without a channel wait for a person to send them; so does the one order of the seed shop.
     sent = [order for order in shop["orders"] if order["channel"] and order["instance"] in TRADING]

@@ -33,3 +33,20 @@ def test_what_is_off_with_a_refund_is_off() -> None:
         assert getattr(found, where) == 1, code
         assert not found.clean
         assert f"what is {code}" in faults(verdicts)
+
+
+def test_what_is_off_with_a_daily_summary_counts_by_its_kind() -> None:
+    off = {"summary_unknown": "lost", "duplicate_summary": "doubled", "summary_amount": "drift"}
+    off |= {"summary_missing": "unmatched", "foreign_invoice": "unmatched"}
+    for code, where in off.items():
+        stray = Finding(code, "uk", "emea/GoatUK", "", "UK-S20261124-GBP", f"what is {code}")
+        found = account([order(1), order(2)], calls=0, strays=[stray])
+        assert getattr(found, where) == 1, code
+        assert not found.clean
+        assert f"what is {code}" in faults([], [stray])
+
+
+def test_every_order_of_a_summary_is_counted_once_while_it_waits_and_when_it_is_posted() -> None:
+    found = account([order(1, "waiting"), order(2, "waiting"), order(3), order(4, "suppressed")], calls=3)
+    ended = found.posted + found.suppressed + found.dead_lettered + found.waiting + found.parked
+    assert (ended, found.waiting, found.posted) == (found.orders_in, 2, 1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from k2x.audit.books_hash import books_hash, entries
+from k2x.audit.books_hash import books_hash, entries, summed_entries, sums_hash
 
 Row = dict[str, Any]
 
@@ -123,3 +123,65 @@ def test_books_that_differ_can_be_compared_by_eye() -> None:
     assert ours.startswith("invoice UK-1 | Reference=1 Status=PAID LineAmountTypes=Inclusive CurrencyCode=GBP")
     assert "contact emea-C7 | 2026-11-20 due 2026-11-20" in ours
     assert paid == "payment UK-1 | account 90 2026-11-20 | Amount=120 BankAmount=120 CurrencyRate=1 | UK-1/1 ch_1"
+
+
+def summary(number: str, *lines: tuple[str, str, str], id_: str = "s-1") -> dict[str, Any]:
+    """Lines: account, net, tax."""
+    shown = [
+        {
+            "AccountCode": account,
+            "TaxType": "OUTPUT2",
+            "Quantity": 1,
+            "UnitAmount": net,
+            "LineAmount": net,
+            "TaxAmount": tax,
+        }
+        for account, net, tax in lines
+    ]
+    total = sum((Decimal(net) + Decimal(tax) for _, net, tax in lines), Decimal(0))
+    taxes = sum((Decimal(tax) for *_, tax in lines), Decimal(0))
+    return {
+        "Type": "ACCREC", "InvoiceID": id_, "InvoiceNumber": number, "Reference": f"{len(lines)} orders",
+        "Status": "PAID", "LineAmountTypes": "Exclusive", "CurrencyCode": "GBP", "DateString": "2026-11-24T00:00:00",
+        "DueDateString": "2026-11-24T00:00:00", "Contact": {"ContactNumber": "W"}, "Total": str(total),
+        "TotalTax": str(taxes), "SubTotal": str(total - taxes), "LineItems": shown,
+    }  # fmt: skip
+
+
+def paid_in(id_: str, amount: str, account: str = "092", day: str = "2026-11-24") -> dict[str, Any]:
+    return {
+        "PaymentID": f"p-{id_}-{account}", "Invoice": {"InvoiceID": id_}, "Account": {"Code": account}, "Amount": amount,
+        "Status": "AUTHORISED", "DateString": f"{day}T00:00:00", "Reference": f"{id_}/1",
+    }  # fmt: skip
+
+
+NAME = "UK-S20261124-GBP"
+TWO = [summary(NAME, ("200", "10", "2"), ("210", "5", "1")), summary(f"{NAME}-2", ("200", "20", "4"), id_="s-2")]
+PAID = [paid_in("s-1", "18"), paid_in("s-2", "24")]
+ONE = [summary(NAME, ("200", "30.00", "6.00"), ("210", "5.00", "1.00"), id_="s-9")]
+
+
+def test_a_days_summary_and_its_supplements_have_the_sums_of_one_that_holds_all_of_it() -> None:
+    beside, own = [invoice()], [payment()]
+    assert sums_hash([*TWO, *beside], [*PAID, *own]) == sums_hash([*ONE, *beside], [paid_in("s-9", "42.0"), *own])
+    assert books_hash(TWO, PAID) != books_hash(ONE, [paid_in("s-9", "42")])
+    assert sums_hash(beside, own) == books_hash(beside, own), "a shop without summaries has one number"
+
+
+def test_any_other_sum_of_a_day_is_another_number() -> None:
+    ours = sums_hash(TWO, PAID)
+    for other in (
+        [summary(NAME, ("200", "29.99", "6"), ("210", "5.01", "1"), id_="s-9")],
+        [summary(NAME, ("200", "30", "5.99"), ("210", "5", "1.01"), id_="s-9")],
+        [summary(NAME.replace("24", "25"), ("200", "30", "6"), ("210", "5", "1"), id_="s-9")],
+        [summary(f"DE{NAME}", ("200", "30", "6"), ("210", "5", "1"), id_="s-9")],
+    ):
+        assert sums_hash(other, [paid_in("s-9", "42")]) != ours, summed_entries(other, [])
+    for money in (
+        [paid_in("s-9", "41")],
+        [paid_in("s-9", "42", "090")],
+        [paid_in("s-9", "42", day="2026-11-25")],
+        [paid_in("s-9", "18"), paid_in("s-9", "24", "855")],
+    ):
+        assert sums_hash(ONE, money) != ours
+    assert sums_hash([{**ONE[0], "Status": "VOIDED"}], []) == sums_hash([], [])
