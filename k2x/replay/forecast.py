@@ -44,6 +44,7 @@ from streams.stores import Stores
 from streams.workflow import WorkflowCompiler
 
 _DAY_GAUGE = "k2x_xero_day_calls_remaining"
+_STEPS, _A_CALL = 3, 50
 _LOAD = 2000  # ledger records and reference rows a transaction
 
 
@@ -64,6 +65,11 @@ class Forecast:
     looked_credits: int = 0  # and credit notes
 
     @property
+    def calls_at_close(self) -> int:
+        """When the summaries that orders were collected into close: fifty a call, contacts, invoices and payments."""
+        return _STEPS * math.ceil(len(self.tally.summaries) / _A_CALL) if self.tally.collected else 0
+
+    @property
     def days(self) -> int:
         """Days that the calls are spread over by Xero's limit of the day."""
         left = self.day if self.day_left is None else self.day_left
@@ -74,6 +80,7 @@ class Forecast:
         times = {
             "contacts_if_they_differ": self.unsure,
             "calls": self.calls,
+            "calls_at_close": self.calls_at_close,
             "minutes": round(self.seconds / 60, 1),
             "days": self.days,
         }

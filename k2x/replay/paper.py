@@ -37,7 +37,7 @@ from connectors.xero.outcomes import ZERO_ID
 from connectors.xero.reference import due
 from connectors.xero.settings import CoreSettings
 from k2x.errors import K2xError
-from k2x.replay.tally import Tally
+from k2x.replay.tally import Tally, is_collected
 from schemas.codec import Codec
 from schemas.types import Command, RefundNote, Sale
 
@@ -187,7 +187,9 @@ class PaperLane:
             self.tally.take(result)
             number = result["command_id"] or ""
             of_itself = result["kind"] in ("order", "order_refund") or result["order_id"] is None
-            if of_itself and result["outcome"] != "WAITING" and number.isdigit():
+            # What is collected into a summary waits for its close, which is not on paper, and is not read again.
+            over = result["outcome"] != "WAITING" or is_collected(result)
+            if of_itself and over and number.isdigit():
                 self._commands.pop(int(number), None)
 
     def _decode(self, value: bytes) -> Command:

@@ -17,6 +17,7 @@ _PLURAL = {
     "refund": "refunds",
 }
 _GOES_ON = frozenset({"WAITING", "PARKED"})
+COLLECTED = "collected into daily summaries, which are posted when they close"
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Tally:
     written: Counter[str] = field(default_factory=Counter)  # documents sent to Xero
     adopted: Counter[str] = field(default_factory=Counter)  # documents found there
     items: set[str] = field(default_factory=set)  # codes of the items written
+    summaries: set[str] = field(default_factory=set)  # numbers of those that orders or refunds were collected into
     unreadable: int = 0
     _open: dict[tuple[str, datetime], str] = field(default_factory=dict)
 
@@ -53,6 +55,11 @@ class Tally:
         return sum(why.startswith("parked") for why in self._open.values())
 
     @property
+    def collected(self) -> int:
+        """Orders and refunds that wait for the close of their summary."""
+        return sum(why == COLLECTED for why in self._open.values())
+
+    @property
     def going_on(self) -> Counter[str]:
         """What still waits or is parked, by its message."""
         return Counter(self._open.values())
@@ -69,12 +76,18 @@ class Tally:
             "refunds": dict(sorted(self.refunds.items())),
             "updates": dict(sorted(self.updates.items())),
             "going_on": len(self._open),
+            "collected": self.collected,
+            "summaries": len(self.summaries),
             "unreadable": self.unreadable,
         }
 
     def _ended(self, result: Mapping[str, Any], counts: Counter[str], word: str) -> None:
         own = result["command_id"] if counts is self.refunds else result["key"]  # an order may have several refunds
         key = (str(own), result["version"])
+        if is_collected(result):
+            self.summaries.add(str(result["number"]))
+            self._open[key] = COLLECTED
+            return
         if result["outcome"] in _GOES_ON:
             self._open[key] = f"{word}: {result['message'] or 'no reason given'}"
             return
@@ -83,6 +96,11 @@ class Tally:
         if counts is self.orders and word in ("suppressed", "refused", "held"):
             code = "/".join(part for part in (result["error_class"], result["error_code"]) if part)
             self.reasons.setdefault(word, Counter())[code or "no code"] += 1
+
+
+def is_collected(result: Mapping[str, Any]) -> bool:
+    """Whether an order, or a refund, now lies in its day's summary, by the sink's words (Summaries._said)."""
+    return result["outcome"] == "WAITING" and str(result["message"] or "").startswith("collected into ")
 
 
 def _word(outcome: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from k2x.replay.forecast import Forecast
 from k2x.replay.run import Seen
-from k2x.replay.tally import Tally
+from k2x.replay.tally import COLLECTED, Tally
 
 _LIVE_S, _LINE_S = 0.2, 5.0  # between lines on a terminal, and elsewhere
 _WIDTH = 180  # characters: a live line that wraps cannot be wiped
@@ -99,6 +99,9 @@ def outcome(org: str, tally: Tally, *, tense: str = "") -> list[str]:
         said = ", ".join(f"{number:,} {_WORDS[word]}" for word, number in sorted(tally.updates.items()))
         lines.append(f"  {'updates':12} {said} (customers and products)")
     for why, number in tally.going_on.most_common():
+        if why == COLLECTED:
+            count = len(tally.summaries)
+            why = f"collected into {count:,} daily {'summary' if count == 1 else 'summaries'}, posted at the close"
         lines.append(f"  {'goes on':12} {number:>9,}  {why}")
     if tally.unreadable:
         lines.append(f"  {'unreadable':12} {tally.unreadable:>9,}  not sent: a dead letter says so already")
@@ -113,8 +116,10 @@ def forecast(found: Forecast) -> list[str]:
         lines.append(f"  {'looked at':12} {found.looked:>9,}  sales invoices{credits} of Xero's")
     if found.unsure:
         lines.append(f"  {'':12} {found.unsure:,} of the contacts only if Xero shows them otherwise")
+    if found.calls_at_close:
+        lines.append(f"  {'calls':12} about {found.calls_at_close:,} more when the daily summaries close")
     if not found.calls:
-        return [*lines, f"  {'calls':12} none"]
+        return [*lines, f"  {'calls':12} none{' now' if found.calls_at_close else ''}"]
     text = f"about {found.calls:,}, in {minutes(found.seconds)} at the pace of Xero's minute"
     if found.days > 1:
         text += f"; the calls of a day do not suffice: {found.days} days"

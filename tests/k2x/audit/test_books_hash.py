@@ -150,8 +150,8 @@ def summary(number: str, *lines: tuple[str, str, str], id_: str = "s-1") -> dict
 
 def paid_in(id_: str, amount: str, account: str = "092", day: str = "2026-11-24") -> dict[str, Any]:
     return {
-        "PaymentID": f"p-{id_}-{account}", "Invoice": {"InvoiceID": id_}, "Account": {"Code": account}, "Amount": amount,
-        "Status": "AUTHORISED", "DateString": f"{day}T00:00:00", "Reference": f"{id_}/1",
+        "PaymentID": f"p-{id_}-{account}", "Invoice": {"InvoiceID": id_}, "Account": {"Code": account},
+        "Amount": amount, "Status": "AUTHORISED", "DateString": f"{day}T00:00:00", "Reference": f"{id_}/1",
     }  # fmt: skip
 
 

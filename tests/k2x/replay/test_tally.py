@@ -63,3 +63,21 @@ def test_reasons_are_told_by_class_and_code() -> None:
         result("REFUSED", **refused), result("REFUSED", order=2, **refused), result("SUPPRESSED", error_code="unpaid")
     )
     assert found.reasons == {"refused": {"mapping/account_unknown": 2}, "suppressed": {"unpaid": 1}}
+
+
+def test_what_is_collected_into_a_summary_goes_on_until_its_summary_is_posted() -> None:
+    told = [
+        result(
+            "WAITING",
+            order=n,
+            number=f"UK-S2026112{n % 2}-GBP",
+            message=f"collected into summary UK-S2026112{n % 2}-GBP, ...",
+        )
+        for n in range(4)
+    ]
+    found = tally(*told, result("WAITING", order=9, number="UK-9", message="Xero is away"))
+    assert (found.collected, found.going_on.total(), found.orders) == (4, 5, {})
+    shown = found.as_json()
+    assert (shown["collected"], shown["summaries"], shown["going_on"]) == (4, 2, 5)
+    found = tally(*told, *(result("POSTED", order=n) for n in range(4)))
+    assert (found.collected, found.orders) == (0, {"posted": 4})

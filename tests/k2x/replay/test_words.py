@@ -65,3 +65,21 @@ def test_progress_says_what_an_organisation_waits_for() -> None:
 
 def test_durations() -> None:
     assert [minutes(s) for s in (0.2, 42, 600, 9000)] == ["1 s", "42 s", "10 min", "2.5 h"]
+
+
+def test_a_plan_says_what_is_collected_and_what_its_close_will_cost() -> None:
+    made = Tally()
+    for number in range(3):
+        made.take(
+            {
+                "kind": "order", "outcome": "WAITING", "key": f"emea|{number}", "order_id": "1", "version": number,
+                "number": "UK-S20261124-GBP", "message": "collected into summary UK-S20261124-GBP, which closes ...",
+            }
+        )  # fmt: skip
+    found = Forecast("uk", 3, made, calls=0, seconds=0.0, unsure=0, day=900, day_left=400)
+    assert forecast(found)[-3:] == [
+        "  goes on              3  collected into 1 daily summary, posted at the close",
+        "  calls        about 3 more when the daily summaries close",
+        "  calls        none now",
+    ]
+    assert found.as_json()["calls_at_close"] == 3
