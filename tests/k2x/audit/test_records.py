@@ -20,6 +20,7 @@ from k2x.audit.facts import (
     HintSeen,
     LetterSeen,
     OrderSeen,
+    PartSeen,
     RefundSeen,
     ResultSeen,
     TenderSeen,
@@ -227,7 +228,14 @@ def test_an_entry_keeps_its_state_its_open_intention_and_what_it_was(reader: Fac
 
 @pytest.mark.parametrize(
     ("kind", "kept"),
-    [("order", True), ("order_refund", True), ("invoice", False), ("refund", False), ("letter", False)],
+    [
+        ("order", True),
+        ("order_refund", True),
+        ("summary", True),
+        ("invoice", False),
+        ("refund", False),
+        ("letter", False),
+    ],
 )
 def test_of_results_only_those_about_the_whole_order_count(reader: FactReader, kind: str, kept: bool) -> None:
     nothing = ("xero_id", "number", "status", "total", "total_tax", "amount_due", "currency", "hint", "traceparent")
@@ -252,3 +260,50 @@ def test_letters_of_orders_commands_and_hints_name_their_order(reader: FactReade
     by_hint = Read(topics.dead_letter(topics.CHANGES), b"shop|ecommerce.order|7", CODEC.encode("change", CHANGE))
     hinted = cast(LetterSeen, fact(reader, by_hint))
     assert (hinted.key, hinted.version) == ("shop|7", None)
+
+
+# -- daily summaries ------------------------------------------------------------------------------------------------
+
+SUMMARY = "shop|web/S20261124-GBP"
+
+
+def test_a_sale_of_a_store_in_summary_mode_keeps_its_part_of_the_day_whatever_the_tracking(reader: FactReader) -> None:
+    lines = [
+        {"account": "200", "tax_type": "OUTPUT2", "tracking": tracking, "net": net, "tax": tax}
+        for tracking, net, tax in (("", "60.00", "12.00"), ("[]", "40.00", "8.00"))
+    ]
+    part = {
+        "number": "W-S20261124-GBP", "day": "2026-11-24", "closes_at": AT, "rate": None, "base_total": None,
+        "lines": lines, "orders": 0,
+    }  # fmt: skip
+    found = fact(reader, Read(topics.commands("uk"), b"shop|7", CODEC.encode("command", sale(summary=part))))
+    assert isinstance(found, CommandSeen)
+    sums = (AccountSum("200", "OUTPUT2", Decimal("100.00"), 2, Decimal("20.00")),)
+    assert found.part == PartSeen("W-S20261124-GBP", AT, sums)
+    alone = fact(reader, Read(topics.commands("uk"), b"shop|7", CODEC.encode("command", sale())))
+    assert cast(CommandSeen, alone).part is None
+
+
+@pytest.mark.parametrize(("tail", "refund"), [("", ""), ("|r|1", "r|1")])
+def test_that_a_summary_counts_an_order_is_a_fact_about_the_order(reader: FactReader, tail: str, refund: str) -> None:
+    key = f"{SUMMARY}|member|shop|7{tail}"
+    value = entry("member", state="COLLECTED", extra={})
+    found = fact(reader, Read(topics.ledger("uk"), key.encode(), CODEC.encode("ledger", value)))
+    assert isinstance(found, EntrySeen)
+    assert (found.key, found.summary, found.refund, found.state) == ("shop|7", SUMMARY, refund, "COLLECTED")
+    gone = fact(reader, Read(topics.ledger("uk"), key.encode(), None))
+    assert gone == EntryGone("shop|7", key, "uk")
+
+
+def test_an_order_says_in_which_summary_it_is_and_a_summary_how_it_stands(reader: FactReader) -> None:
+    own = entry("order", state="COLLECTED", extra={"summary": SUMMARY})
+    found = fact(reader, Read(topics.ledger("uk"), b"shop|7|invoice|0", CODEC.encode("ledger", own)))
+    assert cast(EntrySeen, found).summary == SUMMARY
+    extra = {"phase": "open", "members": "12", "closes_at": AT.isoformat(), "number": "W-S20261124-GBP"}
+    value = entry("invoice", extra=extra)
+    home = fact(reader, Read(topics.ledger("uk"), f"{SUMMARY}|invoice|0".encode(), CODEC.encode("ledger", value)))
+    assert isinstance(home, EntrySeen)
+    assert (home.key, home.phase, home.members, home.closes_at) == (SUMMARY, "open", 12, AT)
+    back = entry("order_refund", state="COLLECTED", extra={"summary": SUMMARY})
+    given = fact(reader, Read(topics.ledger("uk"), b"shop|7|credit_note|r|1", CODEC.encode("ledger", back)))
+    assert (cast(EntrySeen, given).refund, cast(EntrySeen, given).summary) == ("r|1", SUMMARY)
