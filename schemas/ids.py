@@ -28,6 +28,7 @@ NAMES = (
     "token",
     "replay",
     "cursor",
+    "settlement",
 )
 
 

@@ -14,15 +14,19 @@ ORDERS = "kentico.orders.v1"
 CUSTOMERS = "kentico.customers.v1"
 PRODUCTS = "kentico.products.v1"
 CHANGES = "kentico.changes.v1"
+# What payment gateways have paid out (docs/settlements.md).
+SETTLEMENTS = "gateway.settlements.v1"
 WRITEBACK = "kentico.writeback.v1"
 PARKED = "kentico.orders.v1-parked"
 CUSTOMERS_PARKED = "kentico.customers.v1-parked"
 PRODUCTS_PARKED = "kentico.products.v1-parked"
+SETTLEMENTS_PARKED = "gateway.settlements.v1-parked"
 # Copies of source records that a replay sends through the same agents: the sources themselves are never written to.
 REPLAY_OF = {
     ORDERS: "kentico.orders.v1-replay",
     CUSTOMERS: "kentico.customers.v1-replay",
     PRODUCTS: "kentico.products.v1-replay",
+    SETTLEMENTS: "gateway.settlements.v1-replay",
 }
 REPLAYS = "k2x.replays.v1"
 RESULTS = "xero.results.v1"
@@ -79,6 +83,11 @@ def order_key(instance: str, order_id: int | str) -> bytes:
     return f"{instance}|{order_id}".encode()
 
 
+def settlement_key(instance: str, gateway: str, settlement_id: str) -> bytes:
+    """Record key of a settlement, and the stem of its ledger keys."""
+    return f"{instance}|settlement/{gateway}/{settlement_id}".encode()
+
+
 def all_topics(orgs: Iterable[str]) -> list[Topic]:
     """Every topic a deployment needs, dead letters included."""
     topics = [
@@ -86,10 +95,12 @@ def all_topics(orgs: Iterable[str]) -> list[Topic]:
         Topic(CUSTOMERS, "customer"),
         Topic(PRODUCTS, "product"),
         Topic(CHANGES, "change"),
+        Topic(SETTLEMENTS, "settlement"),
         Topic(WRITEBACK, "writeback"),
         Topic(PARKED, "order"),
         Topic(CUSTOMERS_PARKED, "customer"),
         Topic(PRODUCTS_PARKED, "product"),
+        Topic(SETTLEMENTS_PARKED, "settlement"),
         Topic(RESULTS, "result"),
         Topic(CONFIRMATIONS, "result"),
         Topic(REFERENCE, "reference", one_partition=True, config=dict(_COMPACTED)),
@@ -111,12 +122,13 @@ def all_topics(orgs: Iterable[str]) -> list[Topic]:
     return topics
 
 
-_REPLAYED = ((ORDERS, "order"), (CUSTOMERS, "customer"), (PRODUCTS, "product"))
+_REPLAYED = ((ORDERS, "order"), (CUSTOMERS, "customer"), (PRODUCTS, "product"), (SETTLEMENTS, "settlement"))
 _WITH_DEAD_LETTERS = (
     (ORDERS, "order"),
     (CUSTOMERS, "customer"),
     (PRODUCTS, "product"),
     (CHANGES, "change"),
+    (SETTLEMENTS, "settlement"),
     (WRITEBACK, "writeback"),
     (RESULTS, "result"),
     (CONFIRMATIONS, "result"),

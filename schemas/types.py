@@ -358,6 +358,26 @@ class RefundNote(TypedDict):
     summary: Summary | None
 
 
+class Payout(TypedDict):
+    """A gateway's settlement: fees out of the clearing account, the rest to the bank"""
+
+    settlement_id: str
+    gateway: str
+    marker: str
+    currency: str
+    date: str
+    payout: str
+    fees: str
+    gross: str
+    money_hash: str
+    bank_transaction: str | None
+    transaction_total: str
+    transaction_tax: str
+    transfer: str | None
+    clearing_account: str
+    bank_account: str
+
+
 class Command(TypedDict):
     """What Xero shall hold. The documents are JSON text made once, because reading and writing decimals one by one
     costs 300 µs an order"""
@@ -367,13 +387,13 @@ class Command(TypedDict):
     instance: str
     store: str | None
     order_id: str | None
-    kind: Literal["SALE", "CONTACT", "ITEM", "REFUND", "CANCEL", "REBUILD"]
+    kind: Literal["SALE", "CONTACT", "ITEM", "REFUND", "CANCEL", "REBUILD", "SETTLEMENT"]
     key: str
     version: datetime
     observed_at: datetime
     received_at: datetime
     rules_version: int
-    body: Sale | Contact | Item | RefundNote | None
+    body: Sale | Contact | Item | RefundNote | Payout | None
     findings: list[str]
     source_topic: str
     source_partition: int
@@ -576,3 +596,32 @@ class Cursor(TypedDict):
     fresh: dict[str, list[int]]
     digest: bytes | None
     backfill: Backfill | None
+
+
+class SettlementLine(TypedDict):
+    type: Literal["CHARGE", "REFUND", "FEE", "ADJUSTMENT", "CHARGEBACK"]
+    amount: Decimal
+    fee: Decimal
+    order_id: str | None
+    transaction_id: str | None
+    description: str | None
+
+
+class Settlement(TypedDict):
+    """What a payment gateway has paid out, with what it is made of. Key:
+    instance|settlement/<gateway>/<settlementId>"""
+
+    instance: str
+    site_name: str | None
+    source: Literal["WEBHOOK", "IMPORT"]
+    event_id: str | None
+    version: datetime
+    observed_at: datetime
+    received_at: datetime
+    traceparent: str | None
+    gateway: str
+    settlement_id: str
+    currency: str
+    paid_at: datetime
+    payout: Decimal
+    lines: list[SettlementLine]

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from schemas.letters import Reason
-from schemas.types import Command, CustomerChanged, Order, ProductChanged, Result, RulesVersion, WriteBack
+from schemas.types import Command, CustomerChanged, Order, ProductChanged, Result, RulesVersion, Settlement, WriteBack
 from streams.reference_copy import Rows
 
 
@@ -43,6 +43,9 @@ class StoreFlow(Protocol):
     def contact(self, change: CustomerChanged, now: datetime) -> Made: ...
 
     def item(self, change: ProductChanged, now: datetime) -> Made: ...
+
+    def settlement(self, given: Settlement, now: datetime) -> Made:
+        """By the organisation's rules: the same from each of its stores, but for the day that a store's zone makes."""
 
     def writeback(self, result: Result, now: datetime) -> WriteBack | None:
         """What Kentico's order shall show of a result; None where the store's rules say nothing."""

@@ -37,6 +37,7 @@ _BODIES = {
     "CONTACT": "k2x.xero.Contact",
     "ITEM": "k2x.xero.Item",
     "REFUND": "k2x.xero.RefundNote",
+    "SETTLEMENT": "k2x.xero.Payout",
 }
 _PARKED_HEADERS = {PARKED_ORG, PARKED_STORE, PARKED_REASON, PARKED_AT, SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET}
 

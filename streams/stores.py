@@ -14,7 +14,8 @@ from typing import TypeVar
 import structlog
 
 from schemas.letters import ErrorClass, Reason
-from schemas.types import CustomerChanged, Order, ProductChanged, Result, RulesVersion, WriteBack
+from schemas.topics import settlement_key
+from schemas.types import CustomerChanged, Order, ProductChanged, Result, RulesVersion, Settlement, WriteBack
 from streams.errors import NotUsable
 from streams.flow import Compiler, Made, Refused, StoreFlow, Suppressed
 from streams.metrics import Metrics
@@ -57,6 +58,10 @@ class NoRules:
 
     def item(self, change: ProductChanged, now: datetime) -> Made:
         return Suppressed("no_rules", self._reason.message)
+
+    def settlement(self, given: Settlement, now: datetime) -> Made:
+        key = settlement_key(given["instance"], given["gateway"], given["settlement_id"]).decode()
+        return Refused(replace(self._reason, natural_key=key), "route")
 
     def writeback(self, result: Result, now: datetime) -> WriteBack | None:
         return None

@@ -37,6 +37,7 @@ from streams.reference_copy import ReferenceCopy
 from streams.results import Results
 from streams.rules_copy import RulesCopy
 from streams.settings import StreamsSettings
+from streams.settlements import Settlements
 from streams.stores import Stores
 from streams.workflow import WorkflowCompiler
 
@@ -126,13 +127,20 @@ class Worker:
         orders = Orders(settings, self._codec, self._stores, outputs, self._parking, self._metrics)
         contacts = Contacts(settings, self._codec, self._stores, outputs, self._parking, self._metrics)
         items = Items(settings, self._codec, self._stores, outputs, self._parking, self._metrics)
+        settlements = Settlements(settings, self._codec, self._stores, outputs, self._parking, self._metrics)
         results = Results(settings, self._codec, self._stores, self._metrics)
 
         def guard(handler: Any) -> Guard:
             return Guard(handler, outputs, self._delivery, self._metrics, self._clock)
 
         agents = []
-        for handler, source in ((orders, topics.ORDERS), (contacts, topics.CUSTOMERS), (items, topics.PRODUCTS)):
+        sources = (
+            (orders, topics.ORDERS),
+            (contacts, topics.CUSTOMERS),
+            (items, topics.PRODUCTS),
+            (settlements, topics.SETTLEMENTS),
+        )
+        for handler, source in sources:
             live = settings.topic(source)
             replays = [replay for replay, of in settings.replay_topics.items() if of == live]
             agents.append(Agent(handler.agent, (live, *replays), guard(handler)))
@@ -203,6 +211,7 @@ def parked_topics(settings: StreamsSettings) -> dict[str, str]:
         name(topics.ORDERS): name(topics.PARKED),
         name(topics.CUSTOMERS): name(topics.CUSTOMERS_PARKED),
         name(topics.PRODUCTS): name(topics.PRODUCTS_PARKED),
+        name(topics.SETTLEMENTS): name(topics.SETTLEMENTS_PARKED),
     }
     return sources | {replay: sources[live] for replay, live in settings.replay_topics.items()}
 

@@ -14,7 +14,8 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
-from schemas.types import Command, CustomerChanged, Order, ProductChanged, Result, RulesVersion, WriteBack
+from schemas.topics import settlement_key
+from schemas.types import Command, CustomerChanged, Order, ProductChanged, Result, RulesVersion, Settlement, WriteBack
 from streams.errors import NotUsable
 from streams.flow import Made, Refused, Suppressed
 from streams.reference_copy import Rows
@@ -37,6 +38,7 @@ from streams.transform import (
     product,
     refund,
     sale,
+    settlement,
     tax,
     validate,
     write_back,
@@ -159,6 +161,8 @@ def compile_store(rules: RulesDocument, reference: OrgReference, *, store: str, 
         rules_have_dates=any(rule.from_ or rule.to for rule in own.tax),
         out_of_scope=scope,
         tracking=tuple({"Name": name, "Option": option} for name, option in own.tracking.items()),
+        settlements=rules.settlements,
+        org_zone=zones.zone_of(reference.time_zone),
     )
 
 
@@ -269,6 +273,10 @@ class Workflow:
     def item(self, change: ProductChanged, now: datetime) -> Made:
         key = f"{change['instance']}|{change['SKUID']}"
         return self._made("item", key, lambda: product.item_command(change, self.store))
+
+    def settlement(self, given: Settlement, now: datetime) -> Made:
+        key = settlement_key(given["instance"], given["gateway"], given["settlement_id"]).decode()
+        return self._made("settlement", key, lambda: settlement.make(given, self.store))
 
     def writeback(self, result: Result, now: datetime) -> WriteBack | None:
         return write_back.columns(result, self.store, now) if self._writes_back else None

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from connectors.kentico import columns
+from connectors.kentico import columns, settlements
 from connectors.kentico.aggregate import Facts, Source, build_customer, build_order, build_product
 from connectors.kentico.errors import BadValue, FieldError
 from connectors.kentico.fields import guid, identity, integer, read, text
@@ -60,7 +60,7 @@ class Routed:
     schema: str
     value: Mapping[str, Any]
     object_type: str
-    object_id: int
+    object_id: int | str
     downgraded: str | None = None
 
 
@@ -99,6 +99,8 @@ def route(
     source: Source = "WEBHOOK",
 ) -> Routed:
     """A checked event as the record it becomes. `path` is the prefix of every error's path."""
+    if isinstance(event, dict) and event.get("eventType") == settlements.EVENT:
+        return _settlement(event, path, instance, received_at, traceparent)
     facts, object_type, object_id, object_guid = _envelope(event, path, instance, received_at, traceparent, source)
     data = event.get("data")
     whole = EVENT_TYPES[facts.event_type][1]
@@ -116,6 +118,28 @@ def route(
         return _change(facts, object_type, object_id, object_guid, lacking)
     _same_object(data, whole, object_type, object_id, path)
     return Routed(SCHEMAS[object_type], build(object_type, data, facts), object_type, object_id)
+
+
+def _settlement(
+    event: dict[str, Any], path: str, instance: InstanceSettings, received_at: datetime, traceparent: str | None
+) -> Routed:
+    """A gateway's payout: no row of Kentico's, so whole or refused."""
+    _equal(event, "specVersion", 1, path)
+    _equal(event, "instance", instance.name, path)
+    if event.get("objectType") is not None:
+        _equal(event, "objectType", settlements.OBJECT, path)
+    event_id = _event_id(event, path)
+    site_name = read(event, {"siteName": text}, path.rstrip("."), _no_time)["siteName"]
+    data = event.get("data")
+    given = data.get("settlement") if isinstance(data, dict) else None
+    if not isinstance(given, dict):
+        raise FieldError(f"{path}data.settlement", f"needs an object: {settlements.EVENT} is nothing without it")
+    observed_at = _occurred_at(event, path, instance, received_at)
+    value = settlements.build(
+        given, instance, f"{path}data.settlement", observed_at, received_at,
+        site_name=site_name, event_id=event_id, traceparent=traceparent,
+    )  # fmt: skip
+    return Routed("settlement", value, settlements.OBJECT, settlements.key_part(value))
 
 
 def hint(row: Any, path: str, instance: InstanceSettings, received_at: datetime) -> Change:
@@ -158,7 +182,8 @@ def _envelope(
         raise FieldError(path.rstrip(".") or "body", f"needs an object, not {type(event).__name__}")
     event_type = event.get("eventType")
     if not isinstance(event_type, str) or event_type not in EVENT_TYPES:
-        raise FieldError(f"{path}eventType", f"{str(event_type)[:60]!r} is none of {', '.join(EVENT_TYPES)}")
+        known = ", ".join((*EVENT_TYPES, settlements.EVENT))
+        raise FieldError(f"{path}eventType", f"{str(event_type)[:60]!r} is none of {known}")
     _equal(event, "specVersion", 1, path)
     _equal(event, "instance", instance.name, path)
     _equal(event, "schema", instance.dialect.lower(), path)
@@ -166,9 +191,7 @@ def _envelope(
     named = event.get("objectType")
     if not isinstance(named, str) or _ALSO_KNOWN_AS.get(named, named) != object_type:
         raise FieldError(f"{path}objectType", f"{str(named)[:60]!r} does not go with {event_type}: {object_type}")
-    event_id = event.get("eventId")
-    if not isinstance(event_id, str) or not 0 < len(event_id) <= 200:
-        raise FieldError(f"{path}eventId", "needs a text of 1 to 200 characters")
+    event_id = _event_id(event, path)
     found = read(event, _ENVELOPE, path.rstrip("."), _no_time)
     facts = Facts(
         instance=instance,
@@ -184,6 +207,13 @@ def _envelope(
         path=f"{path}data.",
     )
     return facts, object_type, found["objectId"], found["objectGuid"]
+
+
+def _event_id(event: Mapping[str, Any], path: str) -> str:
+    found = event.get("eventId")
+    if not isinstance(found, str) or not 0 < len(found) <= 200:
+        raise FieldError(f"{path}eventId", "needs a text of 1 to 200 characters")
+    return found
 
 
 def _equal(event: Mapping[str, Any], name: str, wanted: Any, path: str) -> None:

@@ -8,7 +8,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120
 
 RECEIVER_EVENTS = Counter(
     "k2x_receiver_events", "Events by what became of them", ["instance", "kind", "outcome"]
-)  # kind: order, customer, product, change; outcome: accepted, downgraded, refused, not_delivered
+)  # kind: order, customer, product, change, settlement; outcome: accepted, downgraded, refused, not_delivered
 RECEIVER_REQUESTS = Counter(
     "k2x_receiver_requests", "Requests by route and HTTP status", ["instance", "route", "status"]
 )

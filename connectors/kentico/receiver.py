@@ -33,7 +33,13 @@ log = structlog.get_logger()
 Clock = Callable[[], datetime]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_COUNTED = {"order": "orders", "customer": "customers", "product": "products", "change": "changes"}
+_COUNTED = {
+    "order": "orders",
+    "customer": "customers",
+    "product": "products",
+    "change": "changes",
+    "settlement": "settlements",
+}
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 # Building 50 orders takes about 20 ms: other requests must get their turn.
 _YIELD_EVERY = 25
@@ -284,11 +290,14 @@ def topic_of(schema: str) -> str:
         "customer": topics.CUSTOMERS,
         "product": topics.PRODUCTS,
         "change": topics.CHANGES,
+        "settlement": topics.SETTLEMENTS,
     }[schema]
 
 
-def record_key(schema: str, instance: str, object_type: str, object_id: int) -> bytes:
-    """`instance|id`; of a change `instance|object_type|id`."""
+def record_key(schema: str, instance: str, object_type: str, object_id: int | str) -> bytes:
+    """`instance|id`; of a change `instance|object_type|id`, of a settlement `instance|settlement/gateway/id`."""
+    if schema == "settlement":
+        return topics.settlement_key(instance, *str(object_id).split("/", 1))
     return (
         f"{instance}|{object_type}|{object_id}".encode()
         if schema == "change"

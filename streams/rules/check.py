@@ -11,7 +11,7 @@ from streams.rules.operators import OPERATORS
 from streams.rules.reference import OrgReference
 
 if TYPE_CHECKING:
-    from streams.rules.model import Step, StoreRules, TaxRule
+    from streams.rules.model import SettlementRule, Step, StoreRules, TaxRule
 
 _LONGEST_CONTACT_PREFIX = 36  # ContactNumber holds 50, G and 12 hex digits or C and an id stand behind
 
@@ -166,6 +166,50 @@ def _unknown_accounts(where: str, rules: StoreRules, reference: OrgReference) ->
         elif (key, code) in tenders and not account.takes_payments:
             remedy = "enable payments to it in Xero, or name a bank account"
             yield f"{where}.{key}: {account.label} takes no payments: {remedy}"
+
+
+def unknown_settlements(rules: Mapping[str, SettlementRule], reference: OrgReference) -> Iterator[str]:
+    """The same for the settlements of an organisation's gateways: bank accounts in their currency, and where what they
+    withhold is booked."""
+    for name, rule in rules.items():
+        where, currency = f'settlements."{name}"', name.rpartition(":")[2]
+        if currency not in reference.currencies:
+            yield f"{where}: {reference.name} has no {currency}: add it in Xero under Settings, Currencies"
+        for key in ("clearing_account", "bank_account"):
+            problem = _no_bank(reference, getattr(rule, key), currency)
+            if problem:
+                yield f"{where}.{key}: {problem}"
+        if rule.clearing_account == rule.bank_account:
+            yield f"{where}: clearing_account and bank_account are both {rule.bank_account}; give the gateway its own"
+        for key in ("fee", "adjustment", "chargeback"):
+            booking = getattr(rule, key)
+            if booking is not None:
+                yield from _no_booking(f"{where}.{key}", booking.account, booking.tax_type, reference)
+
+
+def _no_bank(reference: OrgReference, code: str, currency: str) -> str:
+    account = reference.account(code)
+    if account is None or account.status != "ACTIVE":
+        state = "is archived" if account else "does not exist"
+        return f"account {code} {state} in {reference.name}; name one that is active"
+    if account.type != "BANK":
+        return f"{account.label} is of type {account.type}: Xero pays out between accounts of type BANK only"
+    own = account.currency or reference.base_currency
+    return "" if own == currency else f"{account.label} is in {own}: name a bank account in {currency}"
+
+
+def _no_booking(where: str, code: str, tax_type: str, reference: OrgReference) -> Iterator[str]:
+    account, rate = reference.account(code), reference.tax_rates.get(tax_type)
+    if account is None or account.status != "ACTIVE":
+        state = "is archived" if account else "does not exist"
+        yield f"{where}.account: account {code} {state} in {reference.name}; name one that is active"
+    elif account.type == "BANK":
+        yield f"{where}.account: {account.label} is a bank account, which no line can be booked on"
+    if rate is None or not rate.active:
+        has = ", ".join(r.type for r in reference.tax_rates.values() if r.active) or "none"
+        yield f"{where}.tax_type: {reference.name} has no active TaxType {tax_type}; it has {has}"
+    elif account is not None and account.class_ not in rate.classes:
+        yield f"{where}: TaxType {tax_type} cannot be used on {account.label} of class {account.class_}"
 
 
 def _rest(a: str, b: str) -> str | None:

@@ -19,6 +19,7 @@ _SLUG = re.compile(r"^[a-z0-9-]+$")
 # No slash and no space (the payment marker is `<number>/<ordinal>`), no comma (read-backs list numbers with commas).
 _PREFIX = re.compile(r"^[A-Za-z0-9._-]{0,20}$")
 _CURRENCY = re.compile(r"^[A-Z]{3}$")
+_SETTLEMENT = re.compile(r"^([a-z0-9-]+/)?[a-z0-9][a-z0-9._-]{0,39}:[A-Z]{3}$")
 # Its members since 2020-02-01: `EU` in a rule stands for them. It is no country's code, so it could mean nothing else.
 EU = (
     "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV",
@@ -204,6 +205,28 @@ class WriteBack(Part):
         return {name: value for name, value in self.model_dump().items() if value}
 
 
+class FeeBooking(Part):
+    """Where one kind of what a gateway withholds is booked, and with which TaxType; the amounts contain its tax."""
+
+    account: Code
+    tax_type: str = Field(min_length=1, max_length=50)
+
+
+class SettlementRule(Part):
+    """How a gateway's payouts in one currency get into the books. `adjustment`, `chargeback`: empty: as `fee`."""
+
+    clearing_account: Code = Field(description="BANK, where its payments arrive (payments of the stores)")
+    bank_account: Code = Field(description="BANK, where the payout lands")
+    contact: str = Field(min_length=1, max_length=255, description="the gateway's name in Xero")
+    fee: FeeBooking
+    adjustment: FeeBooking | None = None
+    chargeback: FeeBooking | None = None
+    currency_rate: Decimal | None = Field(
+        None, gt=0, description="foreign units per unit of base; empty: Xero's own of the day"
+    )
+    locked_period: Literal["refuse", "first_open_day"] = "refuse"
+
+
 class StoreRules(Part):
     """The rules of one store."""
 
@@ -326,6 +349,7 @@ class RulesDocument(Part):
     instances: dict[str, InstanceRules] = {}
     defaults: StoreRules = StoreRules()
     stores: dict[str, StoreRules]
+    settlements: dict[str, SettlementRule] = Field({}, description="by gateway:CUR, or instance/gateway:CUR")
     workflow: tuple[Step, ...]
 
     @field_validator("organisation")
@@ -342,6 +366,14 @@ class RulesDocument(Part):
             instance, _, site = name.partition("/")
             if not instance or not site:
                 raise ValueError(f"{name!r}: write instance/SiteName, as in k2x.yaml")
+        return value
+
+    @field_validator("settlements")
+    @classmethod
+    def _settlement_keys(cls, value: dict[str, SettlementRule]) -> dict[str, SettlementRule]:
+        for key in value:
+            if not _SETTLEMENT.match(key):
+                raise ValueError(f"{key!r}: write gateway:CUR, or instance/gateway:CUR, the gateway in small letters")
         return value
 
     def store(self, name: str) -> StoreRules:
@@ -362,7 +394,12 @@ class RulesDocument(Part):
     def unknown_in(self, reference: OrgReference) -> list[str]:
         """One sentence for each account, tax type or tracking option that a rule names and Xero cannot use."""
         return [
-            text for name, rules in self.stores.items() for text in check.unknown(f"stores.{name}", rules, reference)
+            *(
+                text
+                for name, rules in self.stores.items()
+                for text in check.unknown(f"stores.{name}", rules, reference)
+            ),
+            *check.unknown_settlements(self.settlements, reference),
         ]
 
     def faults(self) -> list[check.Wrong]:

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from schemas.types import Command, Contact, CustomerChanged, Item, Order, ProductChanged, RefundNote, Sale
+from schemas.types import (
+    Command,
+    Contact,
+    CustomerChanged,
+    Item,
+    Order,
+    Payout,
+    ProductChanged,
+    RefundNote,
+    Sale,
+    Settlement,
+)
 from streams.transform.context import Draft, Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -14,11 +25,11 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def envelope(
-    aggregate: Order | CustomerChanged | ProductChanged,
+    aggregate: Order | CustomerChanged | ProductChanged | Settlement,
     store: Store,
-    kind: Literal["SALE", "CONTACT", "ITEM", "REFUND", "CANCEL"],
+    kind: Literal["SALE", "CONTACT", "ITEM", "REFUND", "CANCEL", "SETTLEMENT"],
     key: str,
-    body: Sale | Contact | Item | RefundNote | None,
+    body: Sale | Contact | Item | RefundNote | Payout | None,
     *,
     order_id: str | None = None,
     findings: Sequence[str] = (),

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from schemas.types import Command, Contact, Item, Order, OrderItem, Refund, Tender
-from streams.rules.model import StoreRules
+from streams.rules.model import SettlementRule, StoreRules
 from streams.rules.reference import Account, OrgReference
 from streams.transform.money import UNITS, ZERO
 
@@ -50,6 +50,8 @@ class Store:
     rules_have_dates: bool
     out_of_scope: str | None
     tracking: tuple[dict[str, str], ...]
+    settlements: Mapping[str, SettlementRule] = field(default_factory=dict)  # the organisation's
+    org_zone: ZoneInfo | None = None
     memo: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property

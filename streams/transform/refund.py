@@ -5,8 +5,6 @@ What was refunded before is the sink's to know: it refuses what exceeds the invo
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -20,11 +18,10 @@ from streams.transform import command, dates, payment, summary, validate, xero_m
 from streams.transform.context import Draft, Line
 from streams.transform.errors import invalid, unmapped
 from streams.transform.money import FOUR, ONE, ZERO, number, rounded, shares, text
-from streams.transform.texts import clean
+from streams.transform.texts import clean, identifier
 
 STATUS = "status"
 """The id of a refund that only a status tells of (DESIGN §6): the whole order."""
-_ID = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _GIFT_CARD = "giftcard"
 _HALF = Decimal("0.5")
 _MEND = "Correct the refund at its sender and send it again."
@@ -81,7 +78,7 @@ def refund(draft: Draft) -> None:
     day = _day(draft, given)
     lines = [_line(draft, part) for part in parts]
     tax = sum((part.tax for part in parts), ZERO)
-    refund_id = _id_of(given["refund_id"])
+    refund_id = identifier(given["refund_id"])
     body: RefundNote = {
         "refund_id": refund_id,
         "number": f"CN-{draft.number}-{refund_id}",
@@ -266,14 +263,6 @@ def _day(draft: Draft, given: Refund) -> date:
     day = max(day, draft.date)
     validate.open_on(draft, "the refund", day.isoformat())
     return day
-
-
-def _id_of(refund_id: str) -> str:
-    """Fit for a number and a ledger key: a foreign id is shortened, and told apart by its hash."""
-    if _ID.fullmatch(refund_id):
-        return refund_id
-    kept = "".join(_ID.findall(refund_id))[:20]
-    return f"{kept}-{hashlib.sha256(refund_id.encode()).hexdigest()[:8]}".lstrip("-")
 
 
 def was_paid(order: Order, paid_statuses: Sequence[str]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import unicodedata
 
 # Zero-width joiner and non-joiner: Persian, Hindi or Sinhala words, and emoji of several parts, are wrong without them.
@@ -30,3 +32,15 @@ def clean(value: str | None) -> str:
     if value and ("<" in value or ">" in value):
         value = value.replace("<", " ").replace(">", " ")
     return line(value)
+
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,60}")
+
+
+def identifier(foreign: str) -> str:
+    """Fit for a number, a marker and a ledger key: an id with other characters is shortened, and told apart by its
+    hash."""
+    if _IDENTIFIER.fullmatch(foreign):
+        return foreign
+    kept = "".join(_IDENTIFIER.findall(foreign))[:20]
+    return f"{kept}-{hashlib.sha256(foreign.encode()).hexdigest()[:8]}".lstrip("-")

@@ -53,8 +53,9 @@ def _takes_sales(line: Line) -> bool:
     account = line.account
     if account is None or account.is_revenue or line.kind == "rounding":
         return True
-    # A gift card sold is a debt, not revenue: a liability that a rule names for that very SKU is meant so.
-    return account.class_ == "LIABILITY" and not account.system and line.account_rule.startswith("accounts.sku")
+    # A gift card sold is a debt, not revenue: a liability that a rule names for that SKU or department is meant so.
+    named = line.account_rule.startswith(("accounts.sku", "accounts.department"))
+    return account.class_ == "LIABILITY" and not account.system and named
 
 
 def tax_types(draft: Draft) -> None:

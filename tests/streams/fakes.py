@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from schemas.letters import ErrorClass, Reason
-from schemas.types import Command, CustomerChanged, Order, ProductChanged, Result, RulesVersion, WriteBack
+from schemas.types import Command, CustomerChanged, Order, ProductChanged, Result, RulesVersion, Settlement, WriteBack
 from streams.errors import NotUsable
 from streams.flow import Made, Refused, Suppressed
 from streams.reference_copy import Rows
@@ -40,6 +40,9 @@ class NotedFlow:
 
     def item(self, change: ProductChanged, now: datetime) -> Made:
         return self._command(change, "ITEM", change["SKUNumber"] or "")
+
+    def settlement(self, given: Settlement, now: datetime) -> Made:
+        return self._command(given, "SETTLEMENT", f"{given['instance']}|settlement/{given['settlement_id']}")
 
     def writeback(self, result: Result, now: datetime) -> WriteBack | None:
         if result["outcome"] != "POSTED" or self._rules["document"] != '{"write_back": true}':

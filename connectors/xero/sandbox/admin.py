@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from connectors.xero.sandbox import document_replies, edits, replies
+from connectors.xero.sandbox import bank, bank_replies, document_replies, edits, replies
 from connectors.xero.sandbox.accounting import Latency, World
 from connectors.xero.sandbox.books import Books
 from connectors.xero.sandbox.chart import account_from
@@ -48,6 +48,17 @@ def export(books: Books) -> dict[str, Any]:
             document_replies.credit_note(row, books, "list", 4)
             for row in sorted(books.credit_notes.values(), key=lambda row: row.seq)
         ],
+        "bank_transactions": [
+            bank_replies.transaction(row, books, "list", 4)
+            for row in sorted(books.bank_transactions.values(), key=lambda row: row.seq)
+        ],
+        "bank_transfers": [
+            bank_replies.transfer(row, books, "list")
+            for row in sorted(books.bank_transfers.values(), key=lambda row: row.seq)
+        ],
+        "balances": {
+            books.org.accounts_by_id[id_].code or id_: float(held) for id_, held in bank.balances(books).items()
+        },
     }
 
 

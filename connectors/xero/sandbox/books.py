@@ -15,9 +15,17 @@ from typing import Any
 
 from connectors.xero.sandbox.chart import Organisation
 from connectors.xero.sandbox.clock import Clock
-from connectors.xero.sandbox.documents import Contact, Document, Item, Payment, restore
+from connectors.xero.sandbox.documents import BankTransaction, BankTransfer, Contact, Document, Item, Payment, restore
 
-KINDS: dict[str, Any] = {"contact": Contact, "item": Item, "document": Document, "payment": Payment}
+KINDS: dict[str, Any] = {
+    "contact": Contact,
+    "item": Item,
+    "document": Document,
+    "payment": Payment,
+    "bank_transaction": BankTransaction,
+    "bank_transfer": BankTransfer,
+}
+Row = Contact | Item | Document | Payment | BankTransaction | BankTransfer
 
 
 def fold(value: str) -> str:
@@ -34,7 +42,7 @@ def new_uuid() -> str:
 
 
 class Books:
-    """All documents of an organisation. Rules live in contacts.py, items.py, invoices.py and payments.py."""
+    """All documents of an organisation. Rules live in contacts.py, items.py, invoices.py, payments.py and bank.py."""
 
     def __init__(self, org: Organisation, clock: Clock, new_id: Callable[[], str] = new_uuid):
         self.org = org
@@ -55,8 +63,10 @@ class Books:
         self.payments: dict[str, Payment] = {}
         self.payments_by_document: dict[str, list[str]] = {}
         self.payments_by_reference: dict[str, set[str]] = {}
+        self.bank_transactions: dict[str, BankTransaction] = {}
+        self.bank_transfers: dict[str, BankTransfer] = {}
         self.approved_in_month: Counter[tuple[int, int]] = Counter()
-        self.changed: dict[tuple[str, str], Contact | Item | Document | Payment] = {}
+        self.changed: dict[tuple[str, str], Row] = {}
         self._keys: dict[str, tuple[str, ...]] = {}
         self._seq = 0
 
@@ -121,7 +131,17 @@ class Books:
         self._stamp("payment", payment)
         self.index_payment(payment)
 
-    def _stamp(self, kind: str, row: Contact | Item | Document | Payment) -> None:
+    def save_bank_transaction(self, transaction: BankTransaction) -> None:
+        """Insert or refresh."""
+        self._stamp("bank_transaction", transaction)
+        self.bank_transactions[transaction.id] = transaction
+
+    def save_bank_transfer(self, transfer: BankTransfer) -> None:
+        """Insert or refresh."""
+        self._stamp("bank_transfer", transfer)
+        self.bank_transfers[transfer.id] = transfer
+
+    def _stamp(self, kind: str, row: Row) -> None:
         if not row.seq:
             self._seq += 1
             row.seq = self._seq
@@ -189,6 +209,8 @@ class Books:
             "item": self.index_item,
             "document": self.index_document,
             "payment": self.index_payment,
+            "bank_transaction": lambda row: self.bank_transactions.update({row.id: row}),
+            "bank_transfer": lambda row: self.bank_transfers.update({row.id: row}),
         }
         for kind, record in rows:
             row = restore(KINDS[kind], record)

@@ -1,4 +1,4 @@
-"""What the books hold: contacts, items, invoices and credit notes, payments.
+"""What the books hold: contacts, items, invoices and credit notes, payments, bank transactions and transfers.
 
 Money is Decimal, times are UTC milliseconds.
 """
@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from connectors.xero.sandbox.arithmetic import ZERO, LineAmountTypes
 
-Row = TypeVar("Row", "Contact", "Item", "Line", "Allocation", "Document", "Payment")
+Row = TypeVar("Row", "Contact", "Item", "Line", "Allocation", "Document", "Payment", "BankTransaction", "BankTransfer")
 
 
 @dataclass(slots=True)
@@ -150,6 +150,49 @@ class Payment:
     reference: str = ""
     status: Literal["AUTHORISED", "DELETED"] = "AUTHORISED"
     is_reconciled: bool = False
+    app: str = ""
+    updated: int = 0
+    seq: int = 0
+
+
+@dataclass(slots=True)
+class BankTransaction:
+    """Money spent from or received on a bank account, in its currency; or a side of a transfer, without lines."""
+
+    id: str
+    type: str
+    account_id: str
+    contact_id: str
+    date: Day
+    currency: str
+    currency_rate: Decimal
+    line_amount_types: LineAmountTypes
+    lines: list[Line]
+    sub_total: Decimal
+    total_tax: Decimal
+    total: Decimal
+    reference: str = ""
+    status: Literal["AUTHORISED", "DELETED"] = "AUTHORISED"
+    is_reconciled: bool = False
+    app: str = ""
+    updated: int = 0
+    seq: int = 0
+
+
+@dataclass(slots=True)
+class BankTransfer:
+    """Between two bank accounts of one currency."""
+
+    id: str
+    from_account: str
+    to_account: str
+    amount: Decimal
+    date: Day
+    currency_rate: Decimal
+    from_transaction: str
+    to_transaction: str
+    reference: str = ""
+    status: Literal["AUTHORISED", "DELETED"] = "AUTHORISED"
     app: str = ""
     updated: int = 0
     seq: int = 0

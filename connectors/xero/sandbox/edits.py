@@ -12,10 +12,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from connectors.xero.sandbox import payments
+from connectors.xero.sandbox import bank, payments
 from connectors.xero.sandbox.arithmetic import line_amount, line_tax, totals, unit
 from connectors.xero.sandbox.books import Books
-from connectors.xero.sandbox.documents import Contact, Document, Payment
+from connectors.xero.sandbox.documents import BankTransaction, BankTransfer, Contact, Document, Payment
 from connectors.xero.sandbox.errors import SettingRefused
 from connectors.xero.sandbox.invoices import settle
 
@@ -182,6 +182,63 @@ def renumber(books: Books, order: Order) -> str:
     return document.id
 
 
+def _bank_row(books: Books, order: Order) -> BankTransaction | BankTransfer:
+    """By id, or the living one whose Reference begins with `reference`: {transfer: true} for a transfer."""
+    held: Mapping[str, BankTransaction | BankTransfer] = (
+        books.bank_transfers if order.get("transfer") else books.bank_transactions
+    )
+    start = str(order.get("reference", ""))
+    rows = (one for one in held.values() if one.status != "DELETED" and "-TRANSFER" not in getattr(one, "type", ""))
+    found = held.get(str(order.get("id", "")).lower()) or next(
+        (one for one in rows if start and one.reference.startswith(start)), None
+    )
+    if found is None:
+        raise SettingRefused(f"no bank transaction or transfer for {dict(order)!r} in {books.org.slug}")
+    return found
+
+
+def delete_bank(books: Books, order: Order) -> str:
+    """Remove money spent or received, or a transfer: {id or reference, transfer}."""
+    row = _bank_row(books, order)
+    if isinstance(row, BankTransfer):
+        return bank.delete_transfer(books, row).id
+    row.status = "DELETED"
+    books.save_bank_transaction(row)
+    return row.id
+
+
+def duplicate_bank(books: Books, order: Order) -> str:
+    """Enter it once more by hand: {id or reference, transfer}."""
+    row = _bank_row(books, order)
+    if isinstance(row, BankTransfer):
+        accounts = {"FromBankAccount": {"AccountID": row.from_account}, "ToBankAccount": {"AccountID": row.to_account}}
+        more = {"Amount": row.amount, "Date": row.date.isoformat(), "Reference": row.reference}
+        return bank.create_transfer(books, {**accounts, **more}, "").id
+    copy = replace(row, id=books.new_id(), seq=0, app="", lines=[replace(one, id=books.new_id()) for one in row.lines])
+    books.save_bank_transaction(copy)
+    return copy.id
+
+
+def edit_bank(books: Books, order: Order) -> str:
+    """Change the amount of a transfer, or of the first line: {id or reference, transfer, amount}."""
+    row, amount = _bank_row(books, order), Decimal(str(order["amount"]))
+    if isinstance(row, BankTransfer):
+        row.amount = amount
+        for id_ in (row.from_transaction, row.to_transaction):
+            side = books.bank_transactions[id_]
+            side.sub_total = side.total = amount
+            books.save_bank_transaction(side)
+        books.save_bank_transfer(row)
+        return row.id
+    old = row.lines[0]
+    tax = line_tax(amount, books.org.tax_rates[old.tax_type].percent, row.line_amount_types)
+    row.lines[0] = replace(old, quantity=Decimal(1), unit_amount=amount, line_amount=amount, tax_amount=tax)
+    sums = totals(((line.line_amount, line.tax_amount) for line in row.lines), row.line_amount_types)
+    row.sub_total, row.total_tax, row.total = sums.sub_total, sums.tax, sums.total
+    books.save_bank_transaction(row)
+    return row.id
+
+
 ACTIONS: dict[str, Callable[[Books, Order], str]] = {
     "delete_payment": delete_payment,
     "edit_amount": edit_amount,
@@ -193,6 +250,9 @@ ACTIONS: dict[str, Callable[[Books, Order], str]] = {
     "rename_contact": rename_contact,
     "duplicate_invoice": duplicate_invoice,
     "renumber": renumber,
+    "delete_bank": delete_bank,
+    "duplicate_bank": duplicate_bank,
+    "edit_bank": edit_bank,
 }
 
 

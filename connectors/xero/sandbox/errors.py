@@ -185,11 +185,21 @@ PAYMENT_AMOUNT = "The payment amount must be greater than zero"  # (ours)
 PAYMENT_DELETED = "Payment has already been deleted"  # (ours)
 CREDIT_DISCOUNT = "Discounts cannot be applied to credit notes"  # (ours)
 DISCOUNT_TWICE = "Only one of DiscountRate and DiscountAmount can be specified"  # (ours)
+BANK_ACCOUNT_TYPE = "The bank account must be of type BANK"  # (ours)
+BANK_CURRENCY = "The currency of a bank transaction must be that of its bank account"  # (ours)
+TRANSFER_AMOUNT = "The amount transferred must be greater than zero"  # (ours)
+TRANSFER_SAME_ACCOUNT = "A transfer must be between two different bank accounts"  # (ours)
+TRANSFER_CURRENCY = "You cannot transfer between accounts in different currencies"  # (ours; Xero's page says so)
 TOTAL_NEGATIVE = "The document total cannot be negative"  # (ours)
 TAX_TOO_LARGE = "The tax amount cannot exceed the line amount"  # (ours)
 TAX_ON_ZERO_RATE = "A tax amount cannot be entered for a tax type without tax"  # (ours)
 ALLOCATION_TOO_LARGE = "The amount to allocate exceeds the credit remaining or the amount outstanding"  # (ours)
 ALLOCATION_CONTACT = "Credit can only be allocated to a document of the same contact"  # (ours)
+
+
+def bank_account_missing(key: str) -> str:
+    """(ours) No account is named."""
+    return f"{key} must be specified by its AccountID or its Code"
 
 
 def contact_name_taken(name: str) -> str:

@@ -46,6 +46,8 @@ RESOURCE_SCOPES = {
     "CreditNotes": ("accounting.invoices", "accounting.transactions"),
     "Items": ("accounting.invoices", "accounting.settings", "accounting.transactions"),
     "Payments": ("accounting.payments", "accounting.transactions"),
+    "BankTransactions": ("accounting.banktransactions", "accounting.transactions"),
+    "BankTransfers": ("accounting.banktransactions", "accounting.transactions"),
     "Contacts": ("accounting.contacts",),
     "Organisation": ("accounting.settings",),
     "Accounts": ("accounting.settings",),

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from connectors.xero.sandbox import document_replies, query, replies
+from connectors.xero.sandbox import bank_replies, document_replies, query, replies
 from connectors.xero.sandbox.books import Books, fold
 from connectors.xero.sandbox.calls import Call, Handler
 from connectors.xero.sandbox.documents import Document, Payment
@@ -57,6 +57,28 @@ def payment_fields(books: Books) -> dict[str, Field]:
     }
 
 
+def _nothing(_: Any) -> None:
+    """A filter on BankTransactions' Reference has been seen to match nothing, without a word (xero.md §1.7)."""
+    return
+
+
+BANK_TRANSACTION_FIELDS = {
+    "Type": Field(lambda row: row.type, str),
+    "Status": Field(lambda row: row.status, str),
+    "Date": Field(lambda row: row.date, date),
+    "BankAccount.AccountID": Field(lambda row: row.account_id, str),
+    "Contact.ContactID": Field(lambda row: row.contact_id or None, str),
+    "BankTransactionID": Field(lambda row: row.id, str),
+    "Reference": Field(_nothing, str),
+}
+BANK_TRANSFER_FIELDS = {
+    "Date": Field(lambda row: row.date, date),
+    "Amount": Field(lambda row: row.amount, Decimal),
+    "BankTransferID": Field(lambda row: row.id, str),
+    "FromBankAccount.AccountID": Field(lambda row: row.from_account, str),
+    "ToBankAccount.AccountID": Field(lambda row: row.to_account, str),
+    "Reference": Field(_nothing, str),
+}
 CONTACT_FIELDS = {
     "Name": Field(lambda row: row.name, str),
     "EmailAddress": Field(lambda row: row.fields.get("EmailAddress"), str),
@@ -185,6 +207,44 @@ def one_payment(call: Call, id_: str) -> Answer:
     if found is None:
         raise NotFound
     return call.reply("Payments", [document_replies.payment(found, call.books, "one")])
+
+
+def list_bank_transactions(call: Call, _: str) -> Answer:
+    """GET /BankTransactions: the sides of transfers among them; lines only on pages."""
+    books, asked = call.books, call.query
+    where = Filter(asked["where"], BANK_TRANSACTION_FIELDS) if asked.get("where") else None
+    chosen = _select(call, books.bank_transactions.values(), len(books.bank_transactions), where, False)
+    page = query.paged(query.ordered(chosen, asked.get("order"), BANK_TRANSACTION_FIELDS), asked)
+    lines = page.pagination is not None
+    shown = [bank_replies.transaction(row, books, "list", call.unitdp, lines=lines) for row in page.rows]
+    return call.reply("BankTransactions", shown, page.pagination)
+
+
+def one_bank_transaction(call: Call, id_: str) -> Answer:
+    """GET /BankTransactions/{id}."""
+    found = call.books.bank_transactions.get(id_.lower())
+    if found is None:
+        raise NotFound
+    return call.reply("BankTransactions", [bank_replies.transaction(found, call.books, "one", call.unitdp)])
+
+
+def list_bank_transfers(call: Call, _: str) -> Answer:
+    """GET /BankTransfers: not paged; deleted ones only with includeDeleted=true."""
+    books, asked = call.books, call.query
+    where = Filter(asked["where"], BANK_TRANSFER_FIELDS) if asked.get("where") else None
+    rows: Iterable[Any] = books.bank_transfers.values()
+    if not query.truth(asked, "includeDeleted", False):
+        rows = [row for row in rows if row.status != "DELETED"]
+    chosen = query.ordered(_select(call, rows, 0, where, True), asked.get("order"), BANK_TRANSFER_FIELDS)
+    return call.reply("BankTransfers", [bank_replies.transfer(row, books, "list") for row in chosen])
+
+
+def one_bank_transfer(call: Call, id_: str) -> Answer:
+    """GET /BankTransfers/{id}."""
+    found = call.books.bank_transfers.get(id_.lower())
+    if found is None:
+        raise NotFound
+    return call.reply("BankTransfers", [bank_replies.transfer(found, call.books, "one")])
 
 
 def list_contacts(call: Call, _: str) -> Answer:

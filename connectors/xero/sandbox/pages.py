@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from connectors.xero.sandbox import bank
 from connectors.xero.sandbox.accounting import World
 from connectors.xero.sandbox.books import Books, fold
 from connectors.xero.sandbox.documents import Document
@@ -44,6 +45,7 @@ def page(title: str, content: str, slug: str = "") -> web.Response:
             for path, name in (
                 ("", "Invoices"),
                 ("/payments", "Payments"),
+                ("/bank", "Bank"),
                 ("/credit-notes", "Credit notes"),
                 ("/contacts", "Contacts"),
             )
@@ -97,6 +99,7 @@ class Pages:
             web.get("/books", self.organisations),
             web.get("/books/{org}", self.invoices),
             web.get("/books/{org}/payments", self.payments),
+            web.get("/books/{org}/bank", self.bank),
             web.get("/books/{org}/credit-notes", self.credit_notes),
             web.get("/books/{org}/contacts", self.contacts),
             web.get("/books/{org}/{kind:invoices|credit-notes}/{number:.+}", self.document),
@@ -242,6 +245,39 @@ class Pages:
             "No payments here yet.",
         )
         return page(f"{books.org.name}: payments", f"{totals}<h2>Newest payments</h2>{listing}", slug)
+
+    async def bank(self, request: web.Request) -> web.Response:
+        """What each bank account holds, and the newest money spent, received and transferred."""
+        books = self._books(request)
+        accounts, base = books.org.accounts_by_id, books.org.base_currency
+        held = sorted(bank.balances(books).items(), key=lambda pair: accounts[pair[0]].code)
+        totals = table(
+            ["Account", "Currency", "#Balance"],
+            [
+                [f"{accounts[id_].code} {escape(accounts[id_].name)}", accounts[id_].currency or base, money(value)]
+                for id_, value in held
+                if accounts[id_].type == "BANK"
+            ],
+            "Nothing on any bank account yet.",
+        )
+        rows = sorted(books.bank_transactions.values(), key=lambda row: row.seq, reverse=True)[:PER_PAGE]
+        listing = table(
+            ["Date", "Type", "Reference", "Account", "Status", "#Tax", "#Amount"],
+            [
+                [
+                    one.date.isoformat(),
+                    one.type,
+                    escape(one.reference),
+                    f"{accounts[one.account_id].code} {escape(accounts[one.account_id].name)}",
+                    status(one.status),
+                    money(one.total_tax),
+                    money(one.total),
+                ]
+                for one in rows
+            ],
+            "No bank transactions yet.",
+        )
+        return page(f"{books.org.name}: bank", f"{totals}<h2>Newest</h2>{listing}", books.org.slug)
 
     async def contacts(self, request: web.Request) -> web.Response:
         """The newest contacts first."""

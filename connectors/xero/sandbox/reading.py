@@ -134,9 +134,21 @@ _NUMBERS = frozenset(
         "UnitPrice",
     ]
 )
-_FLAGS = frozenset(["SentToContact", "IsReconciled", "IsSold", "IsPurchased"])
+_FLAGS = frozenset(["SentToContact", "IsReconciled", "FromIsReconciled", "ToIsReconciled", "IsSold", "IsPurchased"])
 _OBJECTS = frozenset(
-    ["Contact", "Invoice", "CreditNote", "Prepayment", "Overpayment", "Account", "SalesDetails", "PurchaseDetails"]
+    [
+        "Contact",
+        "Invoice",
+        "CreditNote",
+        "Prepayment",
+        "Overpayment",
+        "Account",
+        "BankAccount",
+        "FromBankAccount",
+        "ToBankAccount",
+        "SalesDetails",
+        "PurchaseDetails",
+    ]
 )
 _ARRAYS = frozenset(["LineItems", "Tracking", "Addresses", "Phones", "ContactPersons"])
 _TEXTS = frozenset(
@@ -146,6 +158,8 @@ _TEXTS = frozenset(
         "CreditNoteID",
         "CreditNoteNumber",
         "PaymentID",
+        "BankTransactionID",
+        "BankTransferID",
         "ContactID",
         "ContactNumber",
         "ItemID",
@@ -200,6 +214,10 @@ _CHOICES: dict[tuple[str, str], tuple[str, ...]] = {
     ("CreditNotes", "Type"): ("ACCRECCREDIT", "ACCPAYCREDIT"),
     ("CreditNotes", "Status"): STATUSES,
     ("CreditNotes", "LineAmountTypes"): ("Exclusive", "Inclusive", "NoTax"),
+    ("BankTransactions", "Type"): ("SPEND", "RECEIVE", "SPEND-TRANSFER", "RECEIVE-TRANSFER"),
+    ("BankTransactions", "Status"): ("AUTHORISED", "DELETED"),
+    ("BankTransactions", "LineAmountTypes"): ("Exclusive", "Inclusive", "NoTax"),
+    ("BankTransfers", "Status"): ("AUTHORISED", "DELETED"),
     ("Payments", "Status"): ("AUTHORISED", "DELETED"),
     ("Contacts", "ContactStatus"): ("ACTIVE", "ARCHIVED", "GDPRREQUEST"),
     ("Addresses", "AddressType"): ("STREET", "POBOX", "DELIVERY"),

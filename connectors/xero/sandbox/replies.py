@@ -311,6 +311,8 @@ def refused(plural: str, element: Json, errors: list[str], nested: list[str], *,
         for key in ("Addresses", "Phones", "ContactGroups", "ContactPersons"):
             body.setdefault(key, [])
         body["HasValidationErrors"] = True
+    elif plural in {"BankTransactions", "BankTransfers"}:
+        body = {f"{plural[:-1]}ID": ZERO_ID, **echo}
     elif plural == "Payments":
         body = echo | {"HasValidationErrors": True}
     elif plural == "Items":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.xero.sandbox import contacts, document_replies, invoices, items, payments, replies
+from connectors.xero.sandbox import bank, bank_replies, contacts, document_replies, invoices, items, payments, replies
 from connectors.xero.sandbox.calls import Call, Good, Handler, batch
 from connectors.xero.sandbox.errors import ElementRefused, NotFound, PostDataInvalid
 from connectors.xero.sandbox.idempotency import Answer
@@ -98,6 +98,38 @@ def write_payments(call: Call, id_: str) -> Answer:
 
     # summarizeErrors is not a parameter of POST /Payments
     return batch(call, "Payments", given, one, always_summarise=call.method == "POST")
+
+
+def write_bank_transactions(call: Call, id_: str) -> Answer:
+    """PUT or POST /BankTransactions (create), POST /BankTransactions/{id} with Status DELETED."""
+    given = elements(call.body, "BankTransactions")
+    books = call.books
+    if id_:
+        if id_.lower() not in books.bank_transactions:
+            raise NotFound
+        given = _with_id(given, "BankTransactionID", id_.lower())
+    bank.check_whole(books, given)
+
+    def one(element: Element) -> Good:
+        if call.method == "POST" and choice(element, "Status", ("AUTHORISED", "DELETED")) == "DELETED":
+            return Good(bank_replies.transaction(bank.delete_transaction(books, element), books, "write", call.unitdp))
+        if id_:
+            raise ElementRefused("The sandbox deletes bank transactions and does not change them")
+        made, warnings = bank.create_transaction(books, element, call.unitdp, call.app)
+        return Good(bank_replies.transaction(made, books, "write", call.unitdp), tuple(warnings))
+
+    return batch(call, "BankTransactions", given, one)
+
+
+def write_bank_transfers(call: Call, id_: str) -> Answer:
+    """PUT /BankTransfers."""
+    books = call.books
+
+    def one(element: Element) -> Good:
+        return Good(bank_replies.transfer(bank.create_transfer(books, element, call.app), books, "write"))
+
+    # summarizeErrors is not a parameter of PUT /BankTransfers
+    return batch(call, "BankTransfers", elements(call.body, "BankTransfers"), one, always_summarise=True)
 
 
 def write_allocations(call: Call, id_: str) -> Answer:

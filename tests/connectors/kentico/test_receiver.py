@@ -95,7 +95,7 @@ async def test_whole_orders_are_accepted_with_counts(shop: Shop) -> None:
     )
     assert (status, answer) == (
         202,
-        {"accepted": 2, "orders": 2, "customers": 0, "products": 0, "changes": 0, "downgraded": 0},
+        {"accepted": 2, "orders": 2, "customers": 0, "products": 0, "changes": 0, "settlements": 0, "downgraded": 0},
     )
     assert [record.key for record in shop.out.records] == [b"emea|28", b"emea|29"]
     order = shop.values(topics.ORDERS)[0]
