@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from connectors.xero.calls import Call
-from connectors.xero.core.state import Document, Step
+from connectors.xero.core.state import UNNUMBERED, Document, Step
 from schemas.types import RefundNote, Sale, Tender
 
 # method, resource, purpose. PUT creates only; POST upserts (xero.md §0.4).
@@ -24,6 +24,8 @@ WRITES: Mapping[Step, tuple[str, str, str]] = {
     Step.PAYMENT: ("PUT", "Payments", "payments"),
     Step.CREDIT_NOTE: ("PUT", "CreditNotes", "credit_notes"),
     Step.REFUND: ("PUT", "Payments", "refunds"),
+    Step.BANK_TRANSACTION: ("PUT", "BankTransactions", "bank_transactions"),
+    Step.BANK_TRANSFER: ("PUT", "BankTransfers", "bank_transfers"),
 }
 _QUERY = {
     Step.CONTACT: (("summarizeErrors", "false"),),
@@ -32,9 +34,15 @@ _QUERY = {
     Step.ITEM: (("summarizeErrors", "false"), ("unitdp", "4")),
     Step.INVOICE: (("summarizeErrors", "false"), ("unitdp", "4")),
     Step.CREDIT_NOTE: (("summarizeErrors", "false"), ("unitdp", "4")),
+    Step.BANK_TRANSACTION: (("summarizeErrors", "false"), ("unitdp", "4")),
+    Step.BANK_TRANSFER: (),
 }
-ALONE = (Step.CREDIT_NOTE, Step.REFUND)
+ALONE = (Step.CREDIT_NOTE, Step.REFUND, *UNNUMBERED)
 """Steps whose documents are read back one by one."""
+ONE_A_CALL = (Step.BANK_TRANSFER,)
+"""Steps that know no summarizeErrors: of several elements one refused would hide the ids of those that were made."""
+DAY_PAGE = 1000
+"""Bank transactions of a day that one page holds, Xero's most."""
 _REFERENCE_ROOM = 100  # characters: the real limit of Payment.Reference is not documented (xero.md §4.5)
 
 
@@ -51,6 +59,8 @@ def lookup_call(step: Step, documents: Sequence[Document], deadline: float) -> C
     if step is Step.CONTACT:
         query = (("IDs", ",".join(str(d.parts["ContactID"]) for d in documents)), ("includeArchived", "true"))
         return Call("GET", "Contacts", query, deadline=deadline, purpose="read_back")
+    if step in UNNUMBERED:
+        return _day_call(step, documents[0], deadline)
     paged = (("page", "1"), ("pageSize", "100"), ("unitdp", "4"))  # only a paged list shows the lines
     if step in ALONE:
         # By Reference, which holds the credit note's number: the one filter on its own words that Xero indexes (xero.md
@@ -65,6 +75,18 @@ def lookup_call(step: Step, documents: Sequence[Document], deadline: float) -> C
         return Call("GET", "Invoices", (("where", where), *paged), deadline=deadline, purpose="read_back")
     numbers = ",".join(d.natural for d in documents)
     return Call("GET", "Invoices", (("InvoiceNumbers", numbers), *paged), deadline=deadline, purpose="read_back")
+
+
+def _day_call(step: Step, document: Document, deadline: float) -> Call:
+    """What Xero has on the document's day. By date, which is indexed, and by nothing else: a filter on Reference has
+    been seen to match nothing, without a word (xero.md §1.7). In the order of ids, which no edit changes."""
+    year, month, day = str(document.parts["date"]).split("-")
+    where = ("where", f"Date==DateTime({year},{month},{day})")
+    if step is Step.BANK_TRANSFER:  # not paged
+        return Call("GET", "BankTransfers", (where,), deadline=deadline, purpose="read_back")
+    page = (("page", str(document.parts.get("page", 1))), ("pageSize", str(DAY_PAGE)), ("unitdp", "4"))
+    query = (where, ("order", "BankTransactionID"), *page)
+    return Call("GET", "BankTransactions", query, deadline=deadline, purpose="read_back")
 
 
 def invoice_element(sale: Sale, number: str, contact_id: str) -> str:

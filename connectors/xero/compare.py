@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from schemas.types import RefundNote, Sale
+from schemas.types import Payout, RefundNote, Sale
 
 _GONE = frozenset({"VOIDED", "DELETED"})
 _OPEN = frozenset({"AUTHORISED", "PAID"})
@@ -81,6 +81,41 @@ def payment(amount: Decimal, theirs: Mapping[str, Any]) -> list[Difference]:
     """The amount alone: marker and invoice have already matched."""
     other = theirs.get("Amount")
     return [] if _number(other) == amount else [Difference("amount", str(amount), str(other))]
+
+
+def bank_transaction(payout: Payout, theirs: Mapping[str, Any]) -> list[Difference]:
+    """A settlement's fees: which way, on which account, how much, and the tax in it; the marker has matched."""
+    ours = json.loads(payout["bank_transaction"] or "{}")
+    pairs = [
+        ("type", ours.get("Type"), theirs.get("Type")),
+        ("account", payout["clearing_account"], _id(theirs, "BankAccount")),
+    ]
+    numbers = [
+        ("total", payout["transaction_total"], theirs.get("Total")),
+        ("tax", payout["transaction_tax"], theirs.get("TotalTax")),
+    ]
+    return _pairs(pairs, numbers)
+
+
+def bank_transfer(payout: Payout, theirs: Mapping[str, Any]) -> list[Difference]:
+    """A settlement's payout: from which account to which, and how much."""
+    ours = json.loads(payout["transfer"] or "{}", parse_float=Decimal)
+    pairs = [
+        (key, _id(ours, name), _id(theirs, name))
+        for key, name in (("from", "FromBankAccount"), ("to", "ToBankAccount"))
+    ]
+    return _pairs(pairs, [("amount", str(ours.get("Amount")), theirs.get("Amount"))])
+
+
+def _id(row: Mapping[str, Any], name: str) -> str:
+    return str((row.get(name) or {}).get("AccountID") or "").lower()
+
+
+def _pairs(texts: list[tuple[str, Any, Any]], numbers: list[tuple[str, str, Any]]) -> list[Difference]:
+    found = [Difference(n, str(a), str(b)) for n, a, b in texts if str(a).lower() != str(b).lower()]
+    return found + [
+        Difference(n, a, "nothing" if b is None else str(b)) for n, a, b in numbers if _number(b) != _number(a)
+    ]
 
 
 def gone(theirs: Mapping[str, Any]) -> bool:

@@ -54,14 +54,15 @@ _DOUBT: Mapping[Doubt, Course] = {
 _KEY_MISUSED = re.compile(r"idempotency.key.*(different request|maximum length)", re.IGNORECASE)
 
 
-def course(answer: Answer) -> Course:
-    """The row for an answer. Statuses that no row knows are about the request: SPLIT finds the document."""
+def course(answer: Answer, *, one: bool = False) -> Course:
+    """The row for an answer. Statuses that no row knows are about the request: SPLIT finds the document. `one`: it was
+    a write of one document that knows no summarizeErrors, so what a 400 lists is all of it."""
     if answer.doubt is not None:
         return _DOUBT[answer.doubt]
     if 200 <= answer.status < 300:
         return Course.READ
     if answer.status == 400 and (_KEY_MISUSED.search(answer.detail) or _listed(answer)):
-        return Course.LOOK
+        return Course.READ if one and _listed(answer) else Course.LOOK
     return _STATUS.get(answer.status, Course.SPLIT)
 
 

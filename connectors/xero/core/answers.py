@@ -7,16 +7,18 @@ from decimal import Decimal
 from typing import Any
 
 from connectors.xero import batch as bodies
-from connectors.xero.core.state import MONEY, Document, Step
+from connectors.xero.core.state import MONEY, UNNUMBERED, Document, Step
 from connectors.xero.outcomes import Element, read
 
-_ID = {
+ID = {
     Step.CONTACT: "ContactID",
     Step.ITEM: "ItemID",
     Step.INVOICE: "InvoiceID",
     Step.PAYMENT: "PaymentID",
     Step.CREDIT_NOTE: "CreditNoteID",
     Step.REFUND: "PaymentID",
+    Step.BANK_TRANSACTION: "BankTransactionID",
+    Step.BANK_TRANSFER: "BankTransferID",
 }
 # Where a read-back shows what has become of a document: collection, number or id, what is left.
 _LISTED = {Step.INVOICE: ("Invoices", "InvoiceNumber"), Step.CREDIT_NOTE: ("CreditNotes", "CreditNoteNumber")}
@@ -31,6 +33,9 @@ def written(step: Step, documents: Sequence[Document], body: Any) -> Iterator[tu
     """Each document with its element of a write's answer; None where the answer has none for it, or one that says
     neither that it is there nor why not (xero.md §1.6)."""
     rows = elements(body, bodies.WRITES[step][1])
+    if step in bodies.ONE_A_CALL:
+        rows = rows or elements(body, "Elements")  # of a 400, which lists what is refused
+        rows = [{"Reference": documents[0].natural, **row} for row in rows]  # one was sent, and it is this one
     index: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         for name in _names(step, row):
@@ -38,7 +43,7 @@ def written(step: Step, documents: Sequence[Document], body: Any) -> Iterator[tu
     for document in documents:
         found = next((index[name] for name in _wanted(document) if name in index), [])
         chosen = _choose(step, found)
-        element = read(chosen, _ID[step]) if chosen is not None else None
+        element = read(chosen, ID[step]) if chosen is not None else None
         yield document, element if element is not None and (element.id or element.errors) else None
 
 
@@ -89,6 +94,44 @@ def _fold(value: Any) -> str:
     return str(value or "").casefold()
 
 
+def first_token(row: Mapping[str, Any]) -> str:
+    """The marker of a Reference, as it is written."""
+    return str(row.get("Reference") or "").split(" ", 1)[0]
+
+
+class DayLook:
+    """One more page of a document's day, kept in the document: `found` living ones with its marker, `more` pages to
+    come, `whole`: no page was cut or moved while the others were read. A look that was not whole begins anew."""
+
+    def __init__(self, document: Document, body: Any) -> None:
+        parts, step = document.parts, document.step
+        rows = elements(body, bodies.WRITES[step][1])
+        seen: set[str] = parts.setdefault("seen", set())
+        seen |= {str(row.get(ID[step])) for row in rows}
+        listed = isinstance(body, Mapping) and isinstance(body.get(bodies.WRITES[step][1]), list)
+        self.found = [row for row in rows if first_token(row) == document.natural and _ours(row)]
+        pages = body.get("pagination") if isinstance(body, Mapping) else None
+        count = pages.get("itemCount") if isinstance(pages, Mapping) else None
+        page = int(parts.get("page", 1))
+        if step is Step.BANK_TRANSFER:
+            self.more, self.whole = False, listed
+        elif isinstance(count, int):
+            self.more = bool(rows) and len(seen) < count
+            self.whole = listed and not self.more and len(seen) == count == parts.setdefault("count", count)
+        else:
+            self.more = len(rows) >= bodies.DAY_PAGE
+            self.whole = listed and not self.more
+        parts["page"] = page + 1
+        if self.found or not self.more:
+            for name in ("page", "seen", "count"):
+                parts.pop(name, None)
+
+
+def _ours(row: Mapping[str, Any]) -> bool:
+    """Living, and not the side of a transfer, which is listed among the bank transactions."""
+    return row.get("Status") != "DELETED" and not str(row.get("Type") or "").endswith("-TRANSFER")
+
+
 def _marker(row: Mapping[str, Any]) -> str:
     return str(row.get("Reference") or "").split(" ", 1)[0].casefold()
 
@@ -97,6 +140,8 @@ def _names(step: Step, row: Mapping[str, Any]) -> list[str]:
     """What an element of a write's answer can be recognised by."""
     if step in MONEY:
         return [_marker(row)]
+    if step in UNNUMBERED:
+        return [first_token(row)]
     if step is Step.CONTACT:
         keys = ("ContactNumber", "ContactID", "Name")
         return [f"{key}:{_fold(row[key])}" for key in keys if row.get(key)]
@@ -108,10 +153,10 @@ def _wanted(document: Document) -> list[str]:
         names = [f"ContactNumber:{document.natural.casefold()}"]
         names += [f"{key}:{_fold(document.parts[key])}" for key in ("ContactID", "Name") if document.parts.get(key)]
         return names
-    return [document.natural.casefold()]
+    return [document.natural if document.step in UNNUMBERED else document.natural.casefold()]
 
 
 def _choose(step: Step, rows: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """Of several elements for one document the good one: whatever else was said, it is there."""
-    good: Callable[[Mapping[str, Any]], bool] = lambda row: read(row, _ID[step]).good  # noqa: E731
+    good: Callable[[Mapping[str, Any]], bool] = lambda row: read(row, ID[step]).good  # noqa: E731
     return next(filter(good, rows), rows[0] if rows else None)

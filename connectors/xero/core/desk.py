@@ -255,7 +255,8 @@ class Desk:
         self.result(job.command, kind, "WAITING", message=reason, number=number, findings=self.told(job))
 
     def _superseded(self, command: Command) -> None:
-        self.result(command, "order", "UNCHANGED", message="a newer version of the order came before it was its turn")
+        kind = records.told_as(command)
+        self.result(command, kind, "UNCHANGED", message=f"a newer version of the {kind} came before it was its turn")
 
     def serial(self) -> int:
         self._serial += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from connectors.xero.batch import ONE_A_CALL
 from connectors.xero.calls import Answer
 from connectors.xero.core import answers, control, records
 from connectors.xero.core.contacts import Contacts
@@ -38,7 +39,8 @@ from connectors.xero.core.planner import Planner
 from connectors.xero.core.refresh import CONTACTS, Refresh
 from connectors.xero.core.refunds import Refunds
 from connectors.xero.core.sales import Sales
-from connectors.xero.core.state import MONEY, Batch, Document, Job, Refusal, Rest, Step
+from connectors.xero.core.settlements import Settlements
+from connectors.xero.core.state import MONEY, UNNUMBERED, Batch, Document, Job, Refusal, Rest, Step
 from connectors.xero.core.troubles import Troubles
 from connectors.xero.core.watermark import Watermark
 from connectors.xero.outcomes import Course, course
@@ -69,6 +71,7 @@ class Lane:
         self.contacts.sale_refused = self.sales.refused_before
         self.items = Items(self.desk)
         self.refunds = Refunds(self.desk)
+        self.settlements = Settlements(self.desk)
         self.payments = {Step.PAYMENT: self.sales.payments, Step.REFUND: self.refunds.payments}
         self.seen = {
             Step.CONTACT: (self.contacts.found, self.contacts.absent),
@@ -185,6 +188,8 @@ class Lane:
                 self.items.start(job)
             case "REFUND":
                 self.refunds.start(job)
+            case "SETTLEMENT":
+                self.settlements.start(job)
 
     def _follow(self) -> None:
         """What waited behind the jobs that have ended."""
@@ -286,7 +291,7 @@ class Lane:
         planner.budget.answered(self.desk.now.mono, answer)
         if answer.token_id:
             batch.token_id = answer.token_id
-        found = course(answer)
+        found = course(answer, one=batch.step in ONE_A_CALL and not batch.lookup)
         if found is Course.READ:
             planner.troubles = 0
             self.troubles.unread = self.troubles.unread if batch.call.writes else 0
@@ -313,6 +318,8 @@ class Lane:
                     self.sales.invoice_answered(document, element)
                 elif batch.step is Step.CREDIT_NOTE:
                     self.refunds.credit_answered(document, element)
+                elif batch.step in UNNUMBERED:
+                    self.settlements.answered(document, element)
                 else:
                     self.payments[batch.step].answered(document, element)
 
@@ -321,6 +328,10 @@ class Lane:
             flow = self.payments[batch.step]
             for document, paid, due in answers.payments(batch.documents, answer.body):
                 flow.found(document, paid, due) if paid is not None else flow.absent(document)
+            return
+        if batch.step in UNNUMBERED:
+            for document in batch.documents:
+                self.settlements.looked(document, answer.body)
             return
         pairs = answers.contacts if batch.step is Step.CONTACT else answers.numbered
         found, absent = self.seen[batch.step]
@@ -340,6 +351,8 @@ class Lane:
                 self.sales.refused(document, refusal)
         elif document.step is Step.CREDIT_NOTE:
             self.refunds.refused(document, refusal)
+        elif document.step in UNNUMBERED:
+            self.settlements.refused(document, refusal)
         else:
             self.payments[document.step].refused(document.jobs[0], document, refusal)
 

@@ -16,7 +16,7 @@ from connectors.xero.core import records
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.events import BudgetPort, Send
 from connectors.xero.core.refresh import Refresh
-from connectors.xero.core.state import MONEY, Batch, Document, Rest, Step
+from connectors.xero.core.state import MONEY, UNNUMBERED, Batch, Document, Rest, Step
 from schemas.types import Intention
 
 _GROW = 5  # documents a batch grows by after a good answer, until the setting
@@ -30,18 +30,21 @@ _CHAIN = {
     Step.ITEM: 1,
     Step.CREDIT_NOTE: 2,
     Step.REFUND: 1,
+    Step.BANK_TRANSACTION: 2,
+    Step.BANK_TRANSFER: 1,
 }
 _BEFORE: Mapping[Step, tuple[Step, ...]] = {
     Step.INVOICE: (Step.CONTACT,),
     Step.PAYMENT: (Step.CONTACT, Step.INVOICE),
     Step.REFUND: (Step.CREDIT_NOTE,),
+    Step.BANK_TRANSFER: (Step.BANK_TRANSACTION,),
 }
 """The steps that a document of this one may still be on its way through, the nearest last."""
 # With so many batches' worth of orders in memory nobody's order waits for a call to fill: there is a queue anyway.
 _PILE = 3
-_LOOKUPS = (Step.PAYMENT, Step.REFUND, Step.INVOICE, Step.CREDIT_NOTE, Step.CONTACT)
-_WRITES = (Step.PAYMENT, Step.REFUND, Step.INVOICE, Step.CREDIT_NOTE, Step.CONTACT, Step.ITEM)
-_NUMBERED = (Step.INVOICE, Step.PAYMENT, Step.CREDIT_NOTE, Step.REFUND)
+_LOOKUPS = (Step.PAYMENT, Step.REFUND, Step.INVOICE, Step.CREDIT_NOTE, Step.CONTACT, *reversed(UNNUMBERED))
+_WRITES = (*_LOOKUPS[:5], *reversed(UNNUMBERED), Step.ITEM)
+_NUMBERED = (Step.INVOICE, Step.PAYMENT, Step.CREDIT_NOTE, Step.REFUND, *UNNUMBERED)
 # Reads for documents that Xero has refused to show before take a tenth of the minute's calls: however many there are,
 # the orders behind them go on.
 _STUBBORN = 10.0  # seconds between two of them
@@ -156,7 +159,10 @@ class Planner:
                     self.wakes.append(now + min(self.budget.next_call(now), _ASK_AGAIN))
                     break
                 # One that spoils requests goes alone; where all are refused they go together, for one call.
-                self.form(step, _take(queue, self.sizes[step], now, alone=self.desk.others_pass))
+                self.form(step, _take(queue, self.sizes[step], now, alone=self._alone))
+
+    def _alone(self, document: Document) -> bool:
+        return document.step in bodies.ONE_A_CALL or self.desk.others_pass(document)
 
     def _worth(self, step: Step, queue: deque[Document], now: float) -> bool:
         """Whether a batch of this step should go now, or gather more."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from connectors.xero.core.events import Letter, Record
-from connectors.xero.core.state import Job, Refusal
+from connectors.xero.core.state import Job, Refusal, Step
 from schemas.letters import ErrorClass, Origin, Reason, letter_headers
 from schemas.topics import commands
 from schemas.types import Command, LedgerEntry, Result, Tender
@@ -40,6 +40,11 @@ def credit_key(command_key: str, refund_id: str) -> str:
 
 def refund_key(command_key: str, refund_id: str, ordinal: int) -> str:
     return f"{command_key}|refund|{refund_id}/{ordinal}"
+
+
+def bank_key(command_key: str, step: Step) -> str:
+    """Of a settlement's bank transaction, or its bank transfer."""
+    return f"{command_key}|{step.value}|0"
 
 
 def next_key(home: str, refund_id: str = "") -> str:
@@ -81,7 +86,7 @@ def _with_refunds(of: LedgerEntry, when: When, ids: list[str]) -> LedgerEntry:
 
 
 def paid(of: LedgerEntry) -> bool:
-    """All of a sale is done."""
+    """All of a sale, or of a settlement, is done."""
     return standing(of) == "POSTED" and of["status"] == "PAID"
 
 
@@ -92,7 +97,7 @@ def cancelled(of: LedgerEntry) -> bool:
 
 def told_as(command: Command) -> str:
     """The kind of the result that says what became of the whole command."""
-    return "order_refund" if command["kind"] == "REFUND" else "order"
+    return {"REFUND": "order_refund", "SETTLEMENT": "settlement"}.get(command["kind"], "order")
 
 
 def home(command: Command) -> str:
@@ -262,7 +267,13 @@ def letter(org: str, job: Job, refusal: Refusal, at: datetime) -> Letter:
 
 
 # What a kind's body has and no other's has: a record of a mistaken writer must not end the lane.
-_MARKS = {"SALE": "invoice", "CONTACT": "match_email", "ITEM": "code", "REFUND": "credit_note"}
+_MARKS = {
+    "SALE": "invoice",
+    "CONTACT": "match_email",
+    "ITEM": "code",
+    "REFUND": "credit_note",
+    "SETTLEMENT": "transfer",
+}
 
 
 def incomplete(command: Command) -> bool:

@@ -23,6 +23,8 @@ class Step(StrEnum):
     PAYMENT = "payment"
     CREDIT_NOTE = "credit_note"
     REFUND = "refund"
+    BANK_TRANSACTION = "bank_transaction"
+    BANK_TRANSFER = "bank_transfer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,10 @@ class Document:
 
 MONEY = (Step.PAYMENT, Step.REFUND)
 """Steps that move money: nothing in Xero keeps one from being done twice but what is still due."""
+
+
+UNNUMBERED = (Step.BANK_TRANSACTION, Step.BANK_TRANSFER)
+"""Steps whose documents have nothing unique in Xero: only a look at their day says whether one is there."""
 
 
 class Rest(StrEnum):

@@ -12,7 +12,7 @@ from typing import Protocol
 from connectors.xero.calls import Answer, Doubt
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.planner import Planner
-from connectors.xero.core.state import MONEY, Batch, Document, Job, Refusal, Step
+from connectors.xero.core.state import MONEY, UNNUMBERED, Batch, Document, Job, Refusal, Step
 from connectors.xero.outcomes import Course, whole_refusal
 
 _LONGEST = 30.0  # seconds between repeats: eight of them fit into the key's window
@@ -82,9 +82,11 @@ class Troubles:
     # -- courses ------------------------------------------------------------------------------------------------
 
     def _after_500(self, batch: Batch) -> float:
-        """When its commit, if there was one, can be read. Nothing but time guards a part payment against a late one."""
+        """When its commit, if there was one, can be read. Nothing but time guards a part payment, or a document without
+        a number, against a late one."""
         now, settings = self.desk.now.mono, self.desk.settings
-        if batch.step in MONEY and any(len(d.jobs[0].tenders) > 1 for d in batch.documents):
+        part_paid = batch.step in MONEY and any(len(d.jobs[0].tenders) > 1 for d in batch.documents)
+        if part_paid or batch.step in UNNUMBERED:
             return (batch.last_sent or now) + settings.deadline
         return now + _AFTER_500 / settings.speed
 

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from schemas.types import Command, Contact, Item, RefundNote, Sale, Tender
+from schemas.types import Command, Contact, Item, Payout, RefundNote, Sale, Tender
 
 T0 = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 STRIPE, GIFT = "092", "855"
@@ -129,6 +129,69 @@ def refund(
         "summary": None,
     }
     return envelope("REFUND", f"shop|{order}", body, org=org, order=str(order), version=version)
+
+
+def settlement(
+    id_: str = "po_1",
+    *,
+    org: str = "uk",
+    version: int = 20,
+    payout: str = "96.90",
+    fees: str = "3.10",
+    date: str = "2026-11-22",
+    fee_account: str = "404",
+    clearing: str = "acc-092",
+    bank: str = "acc-090",
+    **changes: Any,
+) -> Command:
+    """What Stripe pays out of 100.00: fees without tax, the rest to the bank. "0" leaves a document out."""
+    marker = f"shop/stripe/{id_}"
+    sign = -1 if payout.startswith("-") else 1
+    ends = [{"AccountID": clearing}, {"AccountID": bank}][::sign]
+    spent = {
+        "Type": "RECEIVE" if fees.startswith("-") else "SPEND",
+        "Status": "AUTHORISED",
+        "Contact": {"Name": "Stripe"},
+        "BankAccount": {"AccountID": clearing},
+        "Date": date,
+        "Reference": f"{marker} stripe {id_}",
+        "LineAmountTypes": "Inclusive",
+        "LineItems": [
+            {
+                "Description": "Fees",
+                "Quantity": 1,
+                "UnitAmount": abs(float(fees)),
+                "AccountCode": fee_account,
+                "TaxType": "NONE",
+            }
+        ],
+    }
+    moved = {
+        "FromBankAccount": ends[0],
+        "ToBankAccount": ends[1],
+        "Amount": abs(float(payout)),
+        "Date": date,
+        "Reference": f"{marker} stripe {id_}",
+    }
+    body: Payout = {
+        "settlement_id": id_,
+        "gateway": "stripe",
+        "marker": marker,
+        "currency": "GBP",
+        "date": date,
+        "payout": payout,
+        "fees": fees,
+        "gross": "100.00",
+        "money_hash": f"s-{payout}-{fees}",
+        "bank_transaction": json.dumps(spent) if float(fees) else None,
+        "transaction_total": fees.removeprefix("-"),
+        "transaction_tax": "0.00",
+        "transfer": json.dumps(moved) if float(payout) else None,
+        "clearing_account": clearing,
+        "bank_account": bank,
+    }
+    body = {**body, **changes}  # type: ignore[typeddict-item]
+    return envelope("SETTLEMENT", f"shop|settlement/stripe/{id_}", body, org=org, version=version)
 
 
 def contact_command(who: Contact, *, org: str = "uk", version: int = 0) -> Command:

@@ -28,6 +28,9 @@ class PaperXero:
     credit_notes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by id
     payments: list[dict[str, Any]] = field(default_factory=list)
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bank_transactions: list[dict[str, Any]] = field(default_factory=list)
+    bank_transfers: list[dict[str, Any]] = field(default_factory=list)
+    moving: list[dict[str, Any]] = field(default_factory=list)  # what others enter, one before each page that is read
     bad_accounts: set[str] = field(default_factory=set)
     dropped_accounts: set[str] = field(default_factory=set)
     mumbled: dict[str, str] = field(default_factory=dict)
@@ -85,6 +88,15 @@ class PaperXero:
                 return _ok(
                     "CreditNotes", [self.show(c) for c in self.credit_notes.values() if c["Reference"] == wanted]
                 )
+            case "GET", "BankTransactions":
+                return self._bank_page(query)
+            case "GET", "BankTransfers":
+                assert set(query) == {"where"}, "transfers are not paged"
+                return _ok("BankTransfers", [row for row in self.bank_transfers if _dated(row, query["where"])])
+            case "PUT", "BankTransactions":
+                return _ok("BankTransactions", [self._bank_transaction(row) for row in rows])
+            case "PUT", "BankTransfers":
+                return self._bank_transfer(rows)
             case "GET", "Organisation":
                 return _ok("Organisations", [{"OrganisationID": "o", "Name": "Paper", "BaseCurrency": "GBP"}])
             case "GET", path:
@@ -214,9 +226,51 @@ class PaperXero:
         shown = {k: v for k, v in self.show(note).items() if k != "Payments"}
         return {**made, "CreditNote": shown, "HasValidationErrors": False}
 
+    def _bank_page(self, query: dict[str, str]) -> Answer:
+        """Only the day is filtered by; pages by id."""
+        if self.moving:
+            self.bank_transactions.append(self.moving.pop(0))
+        found = [row for row in self.bank_transactions if _dated(row, query["where"])]
+        found.sort(key=lambda row: str(row["BankTransactionID"]))
+        page, size = int(query["page"]), int(query["pageSize"])
+        answer = _ok("BankTransactions", found[(page - 1) * size : page * size])
+        pages = {"page": page, "pageSize": size, "pageCount": -(-len(found) // size), "itemCount": len(found)}
+        return Answer(200, HEADERS, {**answer.body, "pagination": pages}, token_id="t", elapsed=0.2)
+
+    def _bank_transaction(self, row: dict[str, Any]) -> dict[str, Any]:
+        code = row["LineItems"][0]["AccountCode"]
+        if code in self.bad_accounts:
+            text = f"Account code '{code}' is not a valid code for this document."
+            return _bad({**row, "BankTransactionID": ZERO}, text, "HasErrors")
+        total = sum((Decimal(str(x["UnitAmount"])) for x in row["LineItems"]), Decimal(0)).quantize(Decimal("0.01"))
+        made = {**row, "BankTransactionID": self._id("b"), "Total": total, "TotalTax": Decimal("0.00")}
+        self.bank_transactions.append(made)
+        if row["Reference"].split(" ")[0] in self.mumbled:
+            return _bad(dict(made), self.mumbled[row["Reference"].split(" ")[0]], "HasErrors")
+        return {**made, "StatusAttributeString": "OK"}
+
+    def _bank_transfer(self, rows: list[dict[str, Any]]) -> Answer:
+        assert len(rows) == 1, "of several elements one refused would hide the ids of the others"
+        (row,) = rows
+        if row["ToBankAccount"]["AccountID"] in self.bad_accounts:
+            refused = {**row, "ValidationErrors": [{"Message": "Account could not be found."}]}
+            body = {"ErrorNumber": 10, "Type": "ValidationException", "Message": "A validation…", "Elements": [refused]}
+            return Answer(400, HEADERS, body, token_id="t")
+        made = {**row, "BankTransferID": self._id("t")}
+        self.bank_transfers.append(made)
+        for side in ("SPEND-TRANSFER", "RECEIVE-TRANSFER"):
+            kept = {"Reference": row["Reference"], "Date": row["Date"], "Total": row["Amount"]}
+            self.bank_transactions.append({**kept, "BankTransactionID": self._id("b"), "Type": side})
+        return _ok("BankTransfers", [made])
+
     def _id(self, kind: str) -> str:
         self._ids += 1
         return f"{kind}-{self._ids}"
+
+
+def _dated(row: dict[str, Any], where: str) -> bool:
+    year, month, day = where.removeprefix("Date==DateTime(").removesuffix(")").split(",")
+    return bool(row["Date"] == f"{year}-{month}-{day}")
 
 
 def _ok(collection: str, rows: list[dict[str, Any]]) -> Answer:
