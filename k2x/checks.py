@@ -14,6 +14,8 @@ from connectors.kentico.settings import InstanceSettings
 from connectors.kentico.sources import tables_of
 from connectors.kentico.storeapi import StoreApi
 from connectors.xero import volume
+from connectors.xero.calls import Call
+from connectors.xero.client import XeroClient
 from connectors.xero.connect import organisation_status
 from connectors.xero.errors import XeroError
 from connectors.xero.reference import calls as reference_calls
@@ -26,7 +28,7 @@ from k2x.findings import Finding
 from k2x.publish import rules_of
 from k2x.secrets import secret
 from k2x.settings import Settings
-from k2x.xero_access import XeroAccess
+from k2x.xero_access import XeroAccess, scopes, settles
 from streams.rules.document import RulesDocument
 from streams.rules.reference import OrgReference, build
 
@@ -190,10 +192,15 @@ def _xero(settings: Settings, access: XeroAccess, org: str) -> Iterator[Finding]
     where = f"organisations.{org}"
     if status.problem:
         yield Finding(
-            "error", where, f"Xero answered {status.problem}; check client_id, {org}'s secret, and the scopes"
+            "error",
+            where,
+            f"Xero answered {status.problem}; check client_id, {org}'s secret, and the scopes "
+            f"({' '.join(scopes(settings, org))})",
         )
         return
     yield Finding("ok", where, f"{status.name}, {status.currency}; calls left today: {status.day_remaining}")
+    if settles(settings, org):
+        yield _may_settle(client, where)
     invoices = volume.counted(client.call(volume.count_call(datetime.now(UTC).date())))
     if invoices is not None:
         yield Finding("ok", where, f"{invoices} sales invoices in the last 30 days")
@@ -208,6 +215,16 @@ def _xero(settings: Settings, access: XeroAccess, org: str) -> Iterator[Finding]
     if reference is not None:
         path = settings.organisations[org].rules
         yield from (Finding("error", str(path), text) for text in accounts_missing(rules_of(settings, org), reference))
+
+
+def _may_settle(client: XeroClient, where: str) -> Finding:
+    """The scope that only settlements need."""
+    call = Call("GET", "BankTransactions", (("page", "1"), ("pageSize", "1")), deadline=20.0, purpose="status")
+    answer = client.call(call)
+    if answer.ok:
+        return Finding("ok", where, "bank transactions can be read: settlements can be posted")
+    text = f"the rules book settlements, and Xero answered {answer.status} to BankTransactions ({answer.detail})"
+    return Finding("error", where, f"{text}: allow the scope accounting.banktransactions; for an app, connect again")
 
 
 def accounts_missing(rules: RulesDocument, reference: OrgReference) -> list[str]:

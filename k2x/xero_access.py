@@ -11,11 +11,12 @@ from typing import Any
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from connectors.xero.auth import CustomConnection, Identity, IdentitySettings, Tokens
+from connectors.xero.auth import SCOPES, SETTLEMENT_SCOPES, CustomConnection, Identity, IdentitySettings, Tokens
 from connectors.xero.client import ClientSettings, XeroClient
 from connectors.xero.token_log import KafkaTokenLog
 from connectors.xero.tokens import REFRESH_LIFE, RefreshTokenConnection, Vault
 from k2x.errors import ConfigError
+from k2x.publish import rules_of
 from k2x.secrets import secret
 from k2x.settings import Organisation, Settings, XeroApp
 from schemas.codec import Codec
@@ -96,7 +97,8 @@ class XeroAccess:
             return self.app_tokens()
         name = organisation.client_secret_env or ""
         value = secret(name, self._env, f"organisations.{org}.client_secret_env").get_secret_value()
-        made = CustomConnection(self._identity(organisation.client_id or "", value), clock=self._clock())
+        identity = self._identity(organisation.client_id or "", value)
+        made = CustomConnection(identity, scopes(self._settings, org), clock=self._clock())
         self._custom[org] = made
         return made
 
@@ -120,6 +122,19 @@ class XeroAccess:
         if org not in known:
             raise ConfigError(f"organisation {org!r} is not under organisations (known: {', '.join(sorted(known))})")
         return known[org]
+
+
+def scopes(settings: Settings, *orgs: str) -> tuple[str, ...]:
+    """What is asked for at these organisations: bank transactions only where a rule books settlements."""
+    return SETTLEMENT_SCOPES if any(settles(settings, org) for org in orgs) else SCOPES
+
+
+def settles(settings: Settings, org: str) -> bool:
+    """Whether a rule books settlements. Rules that cannot be read are somebody else's to tell of: `k2x check`."""
+    try:
+        return bool(rules_of(settings, org).settlements)
+    except ConfigError:
+        return False
 
 
 class AccessCollector(Collector):

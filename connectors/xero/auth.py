@@ -19,6 +19,8 @@ from connectors.xero.errors import AuthRevoked, ClientRefused, IdentityUnreachab
 
 # What k2x needs and no more (granular scopes, xero.md §3); offline_access only for refresh tokens.
 SCOPES = ("accounting.invoices", "accounting.payments", "accounting.contacts", "accounting.settings.read")
+# Besides, where rules book gateways' settlements, and only there: an app that was not given it is refused as a whole.
+SETTLEMENT_SCOPES = (*SCOPES, "accounting.banktransactions")
 RENEW_BEFORE = 300.0  # seconds: longer than a repeat may take (4 minutes), so a repeat's token never ends under it
 
 

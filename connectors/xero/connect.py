@@ -26,6 +26,7 @@ from connectors.xero.tokens import REFRESH_LIFE, Pair, TokenLog, Vault
 from schemas.types import Token
 
 _PATH = "/callback"
+_OFFLINE = "offline_access"  # no resource's: it asks for a refresh token
 _PAGE = (
     "<!doctype html><html lang=en><meta charset=utf-8><title>k2x</title>"
     "<body style='font:16px system-ui;margin:4rem'><p>{}</p></body></html>"
@@ -37,7 +38,7 @@ class ConnectSettings:
     """`port`: of the redirect address registered with the app, http://localhost:<port>/callback; `wait` in seconds."""
 
     port: int = 8765
-    scopes: tuple[str, ...] = (*SCOPES, "offline_access")
+    scopes: tuple[str, ...] = (*SCOPES, _OFFLINE)
     wait: float = 300.0
 
 
@@ -91,15 +92,18 @@ def connect(
     grant = identity.exchange(code, redirect, verifier)
     pair = Pair.of(identity.client_id, grant, asked, record["generation"] + 1 if record else 1)
     store(vault.seal(pair))
-    return _connected(identity, pair)
+    return _connected(identity, pair, settings.scopes)
 
 
-def app_status(identity: Identity, vault: Vault, topic: TokenLog) -> Connected:
-    """What is stored for the app and what it reaches now. NotConnected, TokenKeyWrong, IdentityUnreachable, …"""
+def app_status(
+    identity: Identity, vault: Vault, topic: TokenLog, scopes: tuple[str, ...] = ConnectSettings.scopes
+) -> Connected:
+    """What is stored for the app and what it reaches now, of the scopes that it needs. NotConnected, TokenKeyWrong,
+    IdentityUnreachable, …"""
     record = topic.latest(identity.client_id)
     if record is None:
         raise NotConnected(f"app {identity.client_id} is not connected to Xero yet. Run `k2x xero connect`.")
-    return _connected(identity, vault.open(record))
+    return _connected(identity, vault.open(record), scopes)
 
 
 def organisation_status(client: XeroClient) -> OrganisationStatus:
@@ -125,7 +129,7 @@ def organisation_status(client: XeroClient) -> OrganisationStatus:
     )
 
 
-def _connected(identity: Identity, pair: Pair) -> Connected:
+def _connected(identity: Identity, pair: Pair, wanted: tuple[str, ...]) -> Connected:
     scopes = tuple(pair.scope.split())
     return Connected(
         app=pair.app,
@@ -133,7 +137,9 @@ def _connected(identity: Identity, pair: Pair) -> Connected:
         access_expires_at=datetime.fromtimestamp(pair.expires_at, UTC),
         refresh_expires_at=datetime.fromtimestamp(pair.received_at, UTC) + REFRESH_LIFE,
         scopes=scopes,
-        missing=tuple(scope for scope in SCOPES if not {scope, scope.removesuffix(".read")} & set(scopes)),
+        missing=tuple(
+            scope for scope in wanted if scope != _OFFLINE and not {scope, scope.removesuffix(".read")} & set(scopes)
+        ),
     )
 
 

@@ -38,7 +38,15 @@ from schemas.types import Command, LedgerEntry, Result
 logger = structlog.get_logger()
 PHASES = ("quiet", "xero", "compare", "results", "decide")
 _PAGE, _SMALLEST = 1000, 100  # invoices a call; after a time-out half as many
-_THINGS = {"SALE": "order", "CANCEL": "order", "REFUND": "order_refund", "CONTACT": "contact", "ITEM": "item"}
+_THINGS = {
+    "SALE": "order",
+    "CANCEL": "order",
+    "REFUND": "order_refund",
+    "CONTACT": "contact",
+    "ITEM": "item",
+    "SETTLEMENT": "settlement",
+}
+_ABOUT = {"invoice": "order", "bank_transaction": "settlement", "bank_transfer": "settlement"}
 _PAGES = {"Invoices": "ACCREC", "CreditNotes": "ACCRECCREDIT"}  # in this order
 _LONGEST = 60.0  # seconds between tries of a page that Xero does not give
 _TELL = 2.0  # seconds between words about the progress
@@ -173,7 +181,7 @@ class Rebuild:
         head = self.tools.codec.head(value, "key")
         if head["org"] != self.tools.org:
             return
-        thing = "order" if head["kind"] == "invoice" else head["kind"]
+        thing = _ABOUT.get(head["kind"], head["kind"])
         if self.file.wanted(thing, head["key"]):
             result = cast(Result, self.tools.codec.decode(value))
             self.file.say(thing, head["key"], heard(self.file.said(thing, head["key"]), result))

@@ -13,7 +13,7 @@ from k2x.clients import codec, librdkafka
 from k2x.commands.options import config_option, settings_of
 from k2x.errors import ConfigError, K2xError
 from k2x.settings import Settings
-from k2x.xero_access import XeroAccess
+from k2x.xero_access import XeroAccess, scopes
 from schemas.delivery import Deliverer, Record
 from schemas.topics import TOKENS
 from schemas.types import Token
@@ -51,7 +51,8 @@ def connect_app(config: Path, no_browser: bool) -> None:
             webbrowser.open(url)
 
     try:
-        port = ConnectSettings(port=settings.xero.app.redirect_port)
+        wanted = (*scopes(settings, *settings.organisations), "offline_access")
+        port = ConnectSettings(port=settings.xero.app.redirect_port, scopes=wanted)
         connected = connect(access.app_identity(), access.vault(), access.token_log, store, show, port)
     except XeroError as error:
         raise K2xError(str(error)) from error
@@ -70,7 +71,8 @@ def status(config: Path) -> None:
     failed = False
     if settings.xero.app is not None:
         try:
-            _print_app(app_status(access.app_identity(), access.vault(), access.token_log))
+            wanted = scopes(settings, *settings.organisations)
+            _print_app(app_status(access.app_identity(), access.vault(), access.token_log, wanted))
         except XeroError as error:
             click.echo(f"app: {error}")
             failed = True

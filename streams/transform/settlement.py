@@ -67,7 +67,8 @@ def make(given: Settlement, store: Store) -> Command:
     }
     stem = settlement_key(given["instance"], given["gateway"], settlement_id).decode()
     made = command.envelope(given, store, "SETTLEMENT", stem, body)
-    return {**made, "store": f"{given['instance']}/{given['site_name']}" if given["site_name"] else None}
+    store_name = f"{given['instance']}/{given['site_name']}" if given["site_name"] else None
+    return {**made, "store": store_name, "command_id": f"{made['command_id']}/{body['money_hash'][:8]}"}
 
 
 def _costs(given: Settlement, who: str) -> tuple[dict[Cost, Decimal], Decimal]:

@@ -18,6 +18,7 @@ from connectors.xero.core import answers, records
 from connectors.xero.core.events import Letter, Record
 from connectors.xero.core.payments import DECIDE
 from connectors.xero.core.rebuild_refunds import Credits, RefundRestoration
+from connectors.xero.core.rebuild_settlements import SettlementRestoration
 from connectors.xero.core.said import Said
 from connectors.xero.core.state import Job, Refusal, Step
 from schemas.letters import ErrorClass
@@ -63,6 +64,7 @@ class Restoration:
         self._letters: list[Letter] = []
         self._results: list[Result] = []
         self._refunds = RefundRestoration(org, books, now, self._entry, self._write)
+        self._settlements = SettlementRestoration(org, now, self._entry, self._write)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -87,7 +89,7 @@ class Restoration:
                 return finished and self._undone(records.home(command))
             case "REFUND":
                 return finished and self._refunds.adopt(command)
-            case "CONTACT":
+            case "CONTACT" | "SETTLEMENT":
                 return finished
             case "ITEM":
                 return finished and self._entry(records.home(command)) is None
@@ -173,6 +175,10 @@ class Restoration:
                 self.counts["cancelled"] += 1
             case "REFUND":
                 self._refunds.decide(record, command, said)
+            case "SETTLEMENT":
+                counted = self._settlements.decide(record, command, said)
+                if counted:
+                    self.counts[counted] += 1
             case "CONTACT" if said.of(command["command_id"])[0] in ("POSTED", "ADOPTED"):
                 self._contact_written(cast(Contact, command["body"]))
             case "ITEM" if said.posted == command["command_id"] and self._entry(records.home(command)) is None:

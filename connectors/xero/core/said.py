@@ -7,18 +7,20 @@ from dataclasses import dataclass, field, replace
 
 from schemas.types import Result
 
-_KINDS = frozenset({"order", "invoice", "contact", "item", "order_refund"})
+_KINDS = frozenset({"order", "invoice", "contact", "item", "order_refund", "settlement"})
+_PARTS = frozenset({"bank_transaction", "bank_transfer"})  # of a settlement
 
 
 @dataclass(frozen=True)
 class Said:
     """`outcomes`: of each command, its last outcome and the message with it. `posted`: the command whose document is in
-    Xero, with its id and number there."""
+    Xero, with its id and number there. `parts`: the ids of a settlement's documents, by kind."""
 
     outcomes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     posted: str | None = None
     id: str | None = None
     number: str | None = None
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def settled(self) -> bool:
@@ -33,6 +35,8 @@ class Said:
 def heard(said: Said, result: Result) -> Said:
     """One more result about the same thing. Those of the streams and of people are not about a command's outcome."""
     command, outcome = result["command_id"], result["outcome"]
+    if result["kind"] in _PARTS and result["xero_id"]:
+        return replace(said, parts={**said.parts, result["kind"]: result["xero_id"]})
     if command is None or result["kind"] not in _KINDS:
         return said
     if outcome in ("POSTED", "ADOPTED") and result["xero_id"]:

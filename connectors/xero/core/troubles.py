@@ -14,6 +14,7 @@ from connectors.xero.core.desk import Desk
 from connectors.xero.core.planner import Planner
 from connectors.xero.core.state import MONEY, UNNUMBERED, Batch, Document, Job, Refusal, Step
 from connectors.xero.outcomes import Course, whole_refusal
+from schemas.letters import ErrorClass
 
 _LONGEST = 30.0  # seconds between repeats: eight of them fit into the key's window
 _LONGEST_OUTAGE = 60.0
@@ -24,6 +25,14 @@ SPREAD = "the few calls that are left are spread over the day"
 _USED_UP = "the calls of the day are used up"
 _WAITS = {"day": _USED_UP, "blocked:day": _USED_UP, "spread": SPREAD}  # by the budget's reason
 DAY = frozenset(_WAITS)
+_NO_SCOPE = "insufficient_scope"
+_MAY_NOT = Refusal(
+    ErrorClass.AUTH,
+    "scope_missing",
+    "Xero does not let us read or write bank transactions: the scope accounting.banktransactions is missing.",
+    "Allow the scope for the app; with connection: app run `k2x xero connect` again (docs/settlements.md); restart, "
+    "then `k2x dlt redrive`.",
+)
 _UPSERTS = (Step.CONTACT, Step.ITEM)
 _NO_ANSWER = "Xero does not answer what has become of it"
 _LOST_READS = 3  # times that a read's answer may be lost before its documents are read in halves
@@ -59,6 +68,10 @@ class Troubles:
             case Course.KEPT_OUT if batch.dirty and batch.kind == "write":
                 # Its own token has ended, and another one may not repeat it: read back.
                 self._dissolve(batch, (batch.last_sent or now) + settings.deadline)
+            case Course.KEPT_OUT if batch.step in UNNUMBERED and _NO_SCOPE in answer.detail.casefold():
+                self._forget(batch)  # it is about settlements alone: orders go on
+                for document in batch.documents:
+                    self.flows.refused_alone(document, _MAY_NOT, not_found=False)
             case Course.LIMITED:
                 _unsent(batch)
                 wait = max(self.planner.budget.may_send(now, batch.kind), 0.05)

@@ -10,12 +10,21 @@ from typing import Any, cast
 import pytest
 
 from connectors.xero.core import control
-from connectors.xero.core.events import Record
+from connectors.xero.core.events import Record, Transact
 from connectors.xero.core.rebuild import Restoration
 from connectors.xero.core.records import invoice_key, next_key, payment_key
 from connectors.xero.core.said import Said, heard
 from schemas.types import Command, LedgerEntry, Result
-from tests.connectors.xero.commands import T0, contact, contact_command, envelope, item_command, sale, tender
+from tests.connectors.xero.commands import (
+    T0,
+    contact,
+    contact_command,
+    envelope,
+    item_command,
+    sale,
+    settlement,
+    tender,
+)
 from tests.connectors.xero.core.world import CODEC, World
 
 HOME = invoice_key("shop|1")
@@ -453,3 +462,51 @@ def test_the_lane_notes_what_was_asked_ends_and_does_it_once() -> None:
     world.start().run(3600)
     assert world.entry(control.REBUILD) == done
     assert world.outcomes() == ["POSTED", "POSTED"]
+
+
+# -- settlements ----------------------------------------------------------------------------------------------------
+
+
+def _settled(command: Command) -> tuple[Said, Result]:
+    said = Said()
+    for kind in ("bank_transaction", "bank_transfer"):
+        said = heard(said, _result(command, kind, "POSTED", xero_id=f"id of {kind}"))
+    last = _result(command, "settlement", "POSTED")
+    return heard(said, last), last
+
+
+def test_a_settlement_that_a_result_calls_posted_is_posted_with_its_documents_ids() -> None:
+    command, scene = settlement(), Scene()
+    scene.orders[command["key"]] = _settled(command)[0]
+    restoration = scene.run(command)
+    whole = scene.ledger[f"{command['key']}|settlement|0"]
+    assert (whole["state"], whole["status"], whole["hash"]) == ("POSTED", "PAID", "s-96.90-3.10")
+    assert scene.ledger[f"{command['key']}|bank_transfer|0"]["xero_id"] == "id of bank_transfer"
+    assert restoration.counts["settlements"] == 1
+
+
+def test_a_settlement_nobody_has_spoken_of_waits_and_is_looked_for_before_it_is_sent() -> None:
+    """Xero holds its fees already: a second document would be a second cost."""
+    command, world = settlement(), World()
+    world.xero.bank_transactions.append(
+        {"BankTransactionID": "b", "Type": "SPEND", "BankAccount": {"AccountID": "acc-092"}, "Date": "2026-11-22",
+         "Total": Decimal("3.10"), "TotalTax": Decimal(0), "Reference": "shop/stripe/po_1 stripe po_1"}
+    )  # fmt: skip
+    scene = Scene()
+    scene.run(command)
+    assert scene.ledger[f"{command['key']}|settlement|0"]["state"] == "WAITING"
+    for key, entry in scene.ledger.items():
+        work = Transact(0, {key: entry})
+        world.store.apply(work, {key: CODEC.encode("ledger", entry)})
+    world.start().run()
+    assert world.outcomes("bank_transaction") == ["ADOPTED"]
+    assert (len(world.calls("BankTransfers")), world.outcomes("bank_transfer")) == (2, ["POSTED"]), "a look, then one"
+    assert [row["Type"] for row in world.xero.bank_transactions].count("SPEND") == 1
+
+
+def test_another_settlement_under_an_id_that_was_posted_stays_held() -> None:
+    command, other, scene = settlement(), settlement(payout="95.00", fees="5.00", version=21), Scene()
+    said = heard(_settled(command)[0], _result(other, "settlement", "HELD"))
+    scene.orders[command["key"]] = said
+    scene.run(command, other)
+    assert scene.ledger[f"{command['key']}|settlement|0"]["total"] == "96.90"

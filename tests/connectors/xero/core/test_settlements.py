@@ -13,7 +13,7 @@ from connectors.xero.core.records import bank_key
 from connectors.xero.core.state import Step
 from connectors.xero.settings import CoreSettings
 from schemas.types import Command
-from tests.connectors.xero.commands import settlement
+from tests.connectors.xero.commands import sale, settlement
 from tests.connectors.xero.core.world import World
 
 KEY = "shop|settlement/stripe/po_1"
@@ -238,7 +238,25 @@ def test_an_error_beside_an_id_is_looked_into() -> None:
     assert (_books(world), world.outcomes("bank_transaction")) == (ONCE, ["ADOPTED"])
 
 
-@pytest.mark.parametrize("seed", range(40))
+def test_without_its_scope_a_settlement_is_refused_and_orders_go_on() -> None:
+    world = _world()
+    honest = world.xero.do
+
+    def do(call: Any, now: float) -> Answer:
+        if call.path == "BankTransactions":
+            return Answer(401, {}, None, detail="insufficient_scope; Unauthorized", token_id="t")
+        return honest(call, now)
+
+    world.xero.do = do  # type: ignore[method-assign]
+    world.put(settlement(), sale(1)).run()
+    assert (_said(world), world.outcomes()) == (["REFUSED"], ["POSTED"])
+    assert (world.letter()["x-error-class"], world.letter()["x-error-code"]) == ("auth", "scope_missing")
+    world.xero.do = honest  # type: ignore[method-assign]
+    world.put(settlement()).run()
+    assert (_books(world), _said(world)[-1]) == (ONCE, "POSTED")
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_whatever_goes_wrong_each_settlement_is_there_once(seed: int) -> None:
     """Faults, aborts and crashes at every step."""
     settings = CoreSettings(held_in_memory=20)
