@@ -11,11 +11,11 @@ import orjson
 from connectors.xero.core.lane import Lane
 from connectors.xero.sandbox.books import Books
 from connectors.xero.sandbox.documents import Document
-from schemas.types import LedgerEntry, RefundNote, Sale
+from schemas.types import LedgerEntry, Payout, RefundNote, Sale
 from tests.connectors.xero.core.world import CODEC
 from tests.simulation.judge import FINAL
 from tests.simulation.workload import Order, Record
-from tests.simulation.xero import APP, Request
+from tests.simulation.xero import APP, ARCHIVED, Request
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -60,6 +60,7 @@ class Ends:
         for order in self.world.workload.orders.values():
             yield from self._order(order)
             yield from self._refunds(order)
+        yield from self._settlements()
         for org in self.world.weather.orgs:
             yield from self._master_data(org)
 
@@ -190,6 +191,36 @@ class Ends:
         if theirs != ours:
             yield "to the cent", f"{name} was given back by {theirs}, not by {ours}"
 
+    def _settlements(self) -> Iterator[tuple[str, str]]:
+        """Each once and to the cent: of several under one id the first, the others held; of a wrong one nothing."""
+        known: dict[tuple[str, str], list[Record]] = {}
+        for record in self.world.workload.records.values():
+            if record.command["kind"] == "SETTLEMENT":
+                known.setdefault((record.org, record.command["key"]), []).append(record)
+        for (org, key), records in known.items():
+            told = [r for one in records for r in self.world.judge.results.get(one.id, []) if r["kind"] == "settlement"]
+            posted = [r for r in told if r["outcome"] == "POSTED"]
+            body = cast(Payout, records[0].command["body"])
+            if (org, body["marker"]) in self.world.judge.marred:
+                continue
+            wrong = ARCHIVED in (body["bank_transaction"] or "")
+            if len(posted) != (not wrong):
+                yield "as ordered", f"{key} of {org}: POSTED {len(posted)} times: {[r['outcome'] for r in told]}"
+            if posted:
+                body = cast(Payout, self.world.workload.records[str(posted[0]["command_id"])].command["body"])
+            wanted = [] if wrong else _documents(body)
+            if (found := self._paid_out(org, body["marker"])) != wanted:
+                yield "to the cent", f"{key} of {org}: Xero has {found}, not {wanted}"
+
+    def _paid_out(self, org: str, marker: str) -> list[tuple[str, Decimal]]:
+        """What Xero holds of a settlement."""
+        books = self.world.xero.books[org]
+        spent = [(t.type, t.total) for t in books.bank_transactions.values() if t.reference.startswith(f"{marker} ")]
+        moved = [
+            (t.from_account, t.amount) for t in books.bank_transfers.values() if t.reference.startswith(f"{marker} ")
+        ]
+        return sorted(one for one in spent if "TRANSFER" not in one[0]) + sorted(moved)
+
     def _living(self, order: Order) -> list[Document]:
         books = self.world.xero.books[order.org]
         found = (books.invoices[id_] for id_ in books.documents_by_reference.get(order.key.split("|")[1], ()))
@@ -287,6 +318,10 @@ class Ends:
                 return False
             told = (r for one in order.records for r in self.world.judge.results.get(one.id, []))
             return any(r["kind"] == "order" and r["outcome"] == "POSTED" for r in told)
+        if path in {"BankTransactions", "BankTransfers"}:
+            marker = str(row["Reference"]).split(" ")[0]
+            told = (r for of in self.world.judge.results.values() for r in of if r["number"] == marker)
+            return any(r["org"] == org and r["kind"] == "settlement" and r["outcome"] == "POSTED" for r in told)
         return self._all_well(org)
 
     def _all_well(self, org: str) -> bool:
@@ -300,6 +335,17 @@ class Ends:
                 if "does not have this item" in (result["message"] or ""):
                     return False
         return not any(order.touched for order in self.world.workload.orders.values() if order.org == org)
+
+
+def _documents(body: Payout) -> list[tuple[str, Decimal]]:
+    """What a settlement wants in Xero."""
+    found = []
+    if body["bank_transaction"]:
+        found.append((str(orjson.loads(body["bank_transaction"])["Type"]), Decimal(body["transaction_total"])))
+    if body["transfer"]:
+        transfer = orjson.loads(body["transfer"])
+        found.append((str(transfer["FromBankAccount"]["AccountID"]), abs(Decimal(body["payout"]))))
+    return found
 
 
 def held(core: Lane) -> dict[str, int]:

@@ -13,7 +13,7 @@ from connectors.xero.calls import Answer
 from connectors.xero.core.events import Letter, Send, Transact
 from connectors.xero.core.lane import Lane
 from connectors.xero.sandbox.books import Books
-from connectors.xero.sandbox.documents import Document, Payment
+from connectors.xero.sandbox.documents import BankTransaction, BankTransfer, Document, Payment
 from schemas.types import Result
 from tests.simulation.owner import _POLL, Owner
 from tests.simulation.xero import APP, Request
@@ -62,6 +62,7 @@ class Judge:
         self.rereads: dict[str, int] = {}
         self._markers: dict[tuple[str, str], list[Payment]] = {}
         self._numbers: dict[tuple[str, str], list[Document]] = {}
+        self._settled: dict[tuple[str, str, str], list[BankTransaction | BankTransfer]] = {}
         self._submitted: dict[tuple[Owner, int], float] = {}
         self._intended: dict[str, float] = {}
         self._reached: dict[str, float] = {}  # idempotency key → when its first call that Xero took up had left
@@ -208,6 +209,8 @@ class Judge:
                 self._invoice(request.org, row, books)
             elif isinstance(row, Payment):
                 self._payment(request, row, books)
+            elif isinstance(row, BankTransaction | BankTransfer):
+                self._bank(request, kind, row)
 
     def _invoice(self, org: str, row: Document, books: Books) -> None:
         same = self._numbers.setdefault((org, row.reference), [])
@@ -255,6 +258,18 @@ class Judge:
         if len(living) > 1 and not any(self.made[one.id].late for one in living):
             self.fail("once in Xero", f"payment {marker} of {invoice.number} is there {len(living)} times")
 
+    def _bank(self, request: Request, kind: str, row: BankTransaction | BankTransfer) -> None:
+        """A settlement's fees once, and its payout once; Xero would take any number of them."""
+        if isinstance(row, BankTransaction) and row.type.endswith("-TRANSFER"):
+            return
+        marker = row.reference.split(" ")[0]
+        same = self._settled.setdefault((request.org, kind, marker), [])
+        same.append(row)
+        if request.late:
+            self.marred.add((request.org, marker))
+        if len(same) > 1 and not any(self.made[one.id].late for one in same):
+            self.fail("once in Xero", f"{kind} {marker} of {request.org} is there {len(same)} times")
+
     # -- the log ------------------------------------------------------------------------------------------------
 
     def committed(self, owner: Owner, work: Transact) -> None:
@@ -273,7 +288,10 @@ class Judge:
 
     def _word(self, org: str, result: Result) -> None:
         record = self.world.workload.records[str(result["command_id"])]
-        main = result["kind"] in {"order", "order_refund"} or record.command["kind"] in {"CONTACT", "ITEM"}
+        main = result["kind"] in {"order", "order_refund", "settlement"} or record.command["kind"] in {
+            "CONTACT",
+            "ITEM",
+        }
         self.results.setdefault(record.id, []).append(result)
         self.world.count(f"told {result['kind']} {result['outcome']}")
         self.world.say(org, "{} {}: {} {}", result["outcome"], record.id, result["kind"], result["message"] or "")

@@ -86,6 +86,7 @@ class Weather:
     versions: float = 0.3
     cancels: float = 0.05
     refunds: float = 0.15
+    settlements: int = 0  # of an organisation
 
     @property
     def patience(self) -> float:
@@ -118,6 +119,7 @@ def weather(seed: int) -> Weather:
     w.compactions = r.choice((0, 1, 3))
     w.copy_lost = r.choice((0.0, 0.3))
     _PROFILES[profile][1](w, r)
+    w.settlements = r.choice((0, 1, 2, 4))
     return w
 
 

@@ -1,4 +1,5 @@
-"""What a shop sends in a run: orders with gift cards and versions, deletions, customers, items, some of them wrong.
+"""What a shop sends in a run: orders with gift cards and versions, deletions, customers, items, its gateway's
+settlements, some of them wrong.
 
 Each record has a command_id of its own, so that the judge can ask of every single one what became of it.
 """
@@ -21,11 +22,12 @@ from tests.connectors.xero.commands import (
     item_command,
     refund,
     sale,
+    settlement,
     tender,
 )
 from tests.connectors.xero.core.world import CODEC
 from tests.simulation.broker import Stored
-from tests.simulation.xero import ARCHIVED, DROPPED, GIFT, NO_PAYMENTS
+from tests.simulation.xero import ARCHIVED, DROPPED, GIFT, NO_PAYMENTS, account_id
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -87,6 +89,7 @@ class Workload:
             for number in range(1, self.world.weather.orders + 1):
                 commands += self._order(org, number)
             commands += self._others(org)
+            commands += self._settlements(org)
             self.to_come += len(commands)
             for at, command in commands:
                 self.world.loop.at(at, partial(self._send_first, org, command))
@@ -255,4 +258,23 @@ class Workload:
         if random.random() < 0.1:  # a mistaken writer's, and one of an order that never comes
             found.append((self._when(), envelope("REFUND", "shop|R1", None, org=org, order="R1")))
             found.append((self._when(), refund(9999, org=org)))
+        return found
+
+    def _settlements(self, org: str) -> list[tuple[float, Command]]:
+        """What the gateway pays out: mostly one thing, now and then sent again, or as something else under its id; some
+        that Xero refuses; all of a day or two, so that they stand beside each other when they are looked for."""
+        random = Random(f"settlements {org} {self.world.weather.seed}")
+        found = list[tuple[float, Command]]()
+        spread = self.world.weather.spread
+        for number in range(self.world.weather.settlements):
+            payout, fees = random.choice((("96.90", "3.10"), ("50.00", "0"), ("-8.00", "12.00"), ("0", "7.50")))
+            ends = {"clearing": account_id("092"), "bank": account_id("090")}
+            account = ARCHIVED if random.random() < 0.1 and fees != "0" else "404"
+            date = random.choice(("2026-11-22", "2026-11-23"))
+            one = settlement(f"po_{number}", org=org, payout=payout, fees=fees, fee_account=account, date=date, **ends)
+            sent = [one] * random.choice((1, 1, 2))
+            if random.random() < 0.2:
+                other = settlement(f"po_{number}", org=org, payout="61.00", fees="9.00", fee_account=account, **ends)
+                sent.append(other)
+            found += [(random.uniform(0.0, spread), command) for command in sent]
         return found

@@ -293,6 +293,11 @@ class Xero:
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+def account_id(code: str) -> str:
+    """Of any of the organisations, which have one chart."""
+    return _chart().accounts[code].id
+
+
 @cache
 def _chart() -> Organisation:
     made = organisation("uk", "Simulated", "uk")
@@ -300,7 +305,7 @@ def _chart() -> Organisation:
         kind = "CURRLIAB" if code == GIFT else "REVENUE"
         pay = code == GIFT
         made.add_account(Account(stable_id("uk", code), code, f"Account {code}", kind, "NONE", pay=pay, status=status))
-    kept = {code: made.accounts[code] for code in ("200", "092", GIFT, ARCHIVED)}
+    kept = {code: made.accounts[code] for code in ("200", "092", "090", "404", GIFT, ARCHIVED)}
     made.accounts, made.accounts_by_id = kept, {account.id: account for account in kept.values()}
     made.tax_rates = {kind: made.tax_rates[kind] for kind in ("OUTPUT2", "NONE")}
     return made
