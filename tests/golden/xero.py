@@ -7,6 +7,7 @@ arithmetic, which shares no module with ours.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,10 +20,10 @@ import httpx
 import orjson
 
 from connectors.xero import batch, reference
-from connectors.xero.auth import CustomConnection, Identity, IdentitySettings
+from connectors.xero.auth import SCOPES, SETTLEMENT_SCOPES, CustomConnection, Identity, IdentitySettings
 from connectors.xero.calls import Call
 from connectors.xero.client import ClientSettings, XeroClient
-from connectors.xero.core.state import Step
+from connectors.xero.core.state import Document, Step
 from connectors.xero.sandbox import Clock, Limits, Sandbox, SandboxSettings
 from connectors.xero.sandbox.chart import Organisation
 from schemas.types import RefundNote, Sale, Tender
@@ -32,6 +33,8 @@ START = datetime(2026, 11, 2, 12, 0, tzinfo=UTC).timestamp()
 ROOMY = Limits(minute=1_000_000, day=1_000_000, concurrent=5)
 TRANSPORT = httpx.HTTPTransport(verify=False)
 Body = dict[str, Any]
+T0 = datetime(2026, 11, 2, tzinfo=UTC)
+SERIALS = itertools.count(1)
 
 
 @contextmanager
@@ -59,7 +62,7 @@ def running(organisations: Sequence[Organisation]) -> Iterator[Sandbox]:
 class Books:
     """One organisation's books, over HTTP."""
 
-    def __init__(self, sandbox: Sandbox, slug: str) -> None:
+    def __init__(self, sandbox: Sandbox, slug: str, *, settles: bool = False) -> None:
         org = next(one for one in sandbox.organisations if one.slug == slug)
         identity = Identity(
             IdentitySettings(token_url=f"{sandbox.base_url}/connect/token"),
@@ -67,7 +70,8 @@ class Books:
             org.client_secret,
             TRANSPORT,
         )
-        self._client = XeroClient(ClientSettings(api_url=sandbox.api_url), CustomConnection(identity))
+        scopes = SETTLEMENT_SCOPES if settles else SCOPES
+        self._client = XeroClient(ClientSettings(api_url=sandbox.api_url), CustomConnection(identity, scopes))
 
     def close(self) -> None:
         self._client.close()
@@ -121,6 +125,13 @@ class Books:
         assert answer.ok, answer
         found: Body = answer.body[path][0]
         return found
+
+    def write(self, step: Step, element: str) -> Body:
+        """One element by the sink's own call."""
+        document = Document(step, "", "", element, "", T0, [], None)
+        answer = self._client.call(batch.write_call(step, [document], 60.0, "golden", "golden", next(SERIALS)))
+        assert answer.ok, (answer.status, answer.detail, answer.body)
+        return _good(answer.body[batch.WRITES[step][1]][0])
 
     def _write(self, step: Step, elements: list[str]) -> list[Body]:
         method, path, purpose = batch.WRITES[step]
