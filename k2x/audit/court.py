@@ -43,7 +43,7 @@ class Court:
     """`at` None: the shop is at rest, and whatever has no end is lost."""
 
     def __init__(self, scratch: Scratch, stores: Mapping[str, Store], at: Standpoint | None, scope: Scope) -> None:
-        self._scratch, self._stores, self._at, self.scope = scratch, stores, at, scope
+        self._scratch, self._stores, self.at, self.scope = scratch, stores, at, scope
         self._sums: dict[tuple[str, str], Sums] = {}
         self._daily: set[str] = set()  # Xero's ids of summaries
 
@@ -63,7 +63,7 @@ class Court:
             dossier = self._scratch.beside(dossier, case.org, case.ids, case.numbers, case.references)
             dossier = self._scratch.credits_beside(dossier, case.org, *credit_names(case))
             case = Case(dossier, self._stores)
-        return judge(case, self._at)
+        return judge(case, self.at)
 
     def takes(self, verdict: Verdict) -> bool:
         return self.scope.takes(verdict.org, verdict.store, verdict.day)
@@ -109,7 +109,7 @@ class Court:
 
     def judge_summary(self, case: DailyCase) -> DailyVerdict:
         """Its verdict; its document is explained."""
-        verdict = judge_daily(case, self._at)
+        verdict = judge_daily(case, self.at)
         claim = self._scratch.claim_credits if case.refunds else self._scratch.claim
         claim(verdict.org, verdict.claims)
         self._daily |= verdict.claims

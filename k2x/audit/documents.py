@@ -30,6 +30,7 @@ class Payment:
     account: str = ""
     account_id: str = ""
     updated_at: datetime | None = None
+    bank_amount: Decimal | None = None  # in the account's currency
 
     @property
     def living(self) -> bool:
@@ -133,6 +134,69 @@ def payment(org: str, row: Mapping[str, Any]) -> Payment:
         account=str(account.get("Code") or ""),
         account_id=str(account.get("AccountID") or ""),
         updated_at=moment(row.get("UpdatedDateUTC")),
+        bank_amount=None if row.get("BankAmount") is None else _amount(row["BankAmount"]),
+    )
+
+
+@dataclass(frozen=True)
+class BankDocument:
+    """Money spent or received (`bank_transaction`), or moved between bank accounts (`bank_transfer`): from `account_id`
+    to `to_id`."""
+
+    org: str
+    id: str
+    kind: str
+    type: str
+    reference: str
+    status: str
+    total: Decimal
+    tax: Decimal
+    date: date | None
+    account_id: str
+    to_id: str = ""
+    updated_at: datetime | None = None
+
+    @property
+    def living(self) -> bool:
+        return self.status not in GONE
+
+    @property
+    def marker(self) -> str:
+        """What k2x finds its settlements by: the first token of the reference."""
+        return self.reference.split(" ", 1)[0]
+
+
+def bank_transaction(org: str, row: Mapping[str, Any]) -> BankDocument:
+    """An element of GET BankTransactions, or of the sandbox's export. The sides of transfers are among them."""
+    return BankDocument(
+        org=org,
+        id=str(row["BankTransactionID"]),
+        kind="bank_transaction",
+        type=str(row.get("Type") or ""),
+        reference=str(row.get("Reference") or ""),
+        status=str(row.get("Status") or "AUTHORISED"),
+        total=_amount(row.get("Total")),
+        tax=_amount(row.get("TotalTax")),
+        date=day(row),
+        account_id=str((row.get("BankAccount") or {}).get("AccountID") or ""),
+        updated_at=moment(row.get("UpdatedDateUTC")),
+    )
+
+
+def bank_transfer(org: str, row: Mapping[str, Any]) -> BankDocument:
+    """An element of GET BankTransfers, or of the sandbox's export."""
+    return BankDocument(
+        org=org,
+        id=str(row["BankTransferID"]),
+        kind="bank_transfer",
+        type="transfer",
+        reference=str(row.get("Reference") or ""),
+        status=str(row.get("Status") or "AUTHORISED"),
+        total=_amount(row.get("Amount")),
+        tax=Decimal(0),
+        date=day(row),
+        account_id=str((row.get("FromBankAccount") or {}).get("AccountID") or ""),
+        to_id=str((row.get("ToBankAccount") or {}).get("AccountID") or ""),
     )
 
 

@@ -74,6 +74,7 @@ class TenderSeen:
     account: str
     account_id: str
     amount: Decimal
+    bank: Decimal | None = None  # in the account's currency, where that is another
 
 
 @dataclass(frozen=True)

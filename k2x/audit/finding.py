@@ -30,6 +30,7 @@ CODES: dict[str, tuple[str, str]] = {
         "lost",
         "Report it: nobody closes this summary. `k2x ledger rebuild` collects its orders anew.",
     ),
+    "settlement_lost": ("lost", "See {trace}, then send the settlement again: nothing is posted twice."),
     # there more than once
     "order_in_two_summaries": (
         "doubled",
@@ -42,6 +43,7 @@ CODES: dict[str, tuple[str, str]] = {
     "overpaid": ("doubled", "Delete the payment that is too much in Xero."),
     "duplicate_credit_note": ("doubled", "Void the copy in Xero, unless the customer was given the money back twice."),
     "refund_doubled": ("doubled", "Delete the second payment of the credit note in Xero, unless it was paid out."),
+    "settlement_doubled": ("doubled", "Delete the copy in Xero: the bank's statement shows it once."),
     # in Xero otherwise than it was posted
     "voided": ("drifted", "If the money was kept, enter the invoice in Xero again, under a number of its own."),
     "renumbered": ("drifted", "Give the invoice its number back: with ledger and results lost it is posted again."),
@@ -80,6 +82,11 @@ CODES: dict[str, tuple[str, str]] = {
     "summary_accounts": ("drifted", f"Put accounts and taxes back in Xero, to the sums of its orders, {_MEANT}"),
     "summary_tenders": ("drifted", "Put the payments back in Xero, each on its account: {summary} shows them."),
     "summary_part": ("drifted", "See {trace} and report it: what the order gave to its summary is not what it is."),
+    "settlement_deleted": (
+        "drifted",
+        "Enter it in Xero again with the same reference: the clearing account is off.",
+    ),
+    "settlement_amount": ("drifted", "Put it back in Xero as it was posted: the payout is what the bank shows."),
     # one side has it, the other has not
     "summary_members": ("unmatched", "Report it: {summary} lists the orders that are in it."),
     "summary_missing": ("unmatched", "Look whether the organisation or its tenant was changed in k2x.yaml."),
@@ -102,12 +109,14 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "possible_double_refund": ("unmatched", "Compare both in Xero, and void the copy if it is one."),
     "credit_note_missing": ("unmatched", "Look whether the organisation or its tenant was changed in k2x.yaml."),
+    "settlement_foreign": ("unmatched", "Look whether a person entered it; give it another reference if it is meant."),
     # begun, and nobody goes on with it
     "intention_open": ("stuck", "Look whether the sink runs (`k2x run sink`): it asks Xero, and goes on by itself."),
     "summary_overdue": ("stuck", "Look whether the sink runs (`k2x run sink`), and what {trace} says of the summary."),
     "waiting_overdue": ("stuck", "Start the sink (`k2x run sink`, or `k2x up`): it goes on by itself."),
     "not_taken": ("stuck", "Start the sink (`k2x run sink`, or `k2x up`); if it runs, its log says why it is refused."),
     "refund_open": ("stuck", "Look whether the sink runs (`k2x run sink`): it asks Xero, and goes on by itself."),
+    "settlement_open": ("stuck", "Look whether the sink runs (`k2x run sink`): it asks Xero, and goes on by itself."),
     "refund_overdue": ("stuck", "Start the sink (`k2x run sink`, or `k2x up`): it goes on by itself."),
 }
 

@@ -32,6 +32,7 @@ def page(outcome: Outcome) -> str:
         "\n".join(_table(_money(outcome))),
         "\n".join(_table(_refunds(outcome))),
         "\n".join(_table(_dailies(outcome))),
+        "\n".join(_settlements(outcome)),
         *_findings(outcome),
         *(f"NOT DONE  {text}" for text in outcome.not_done.values()),
         _ending(outcome, total),
@@ -86,6 +87,19 @@ def _dailies(outcome: Outcome) -> list[tuple[str, ...]]:
     ]  # fmt: skip
     heads = ("summary", "store", "state", "orders", "come to", "in Xero", "currency", "closes")
     return [heads, *rows] if rows else []
+
+
+def _settlements(outcome: Outcome) -> list[str]:
+    """Gateways' settlements by their end, and what their clearing accounts still hold: what is not paid out yet."""
+    ends = outcome.summary.total.settlements
+    if not ends:
+        return []
+    said = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in sorted(ends.items()))
+    rows = [
+        (row["org"], row["account"], "not paid out yet", row["topics"], row["xero"]) for row in outcome.clearing.rows()
+    ]
+    heads = [("organisation", "clearing account", "", "by our records", "in Xero")] if rows else []
+    return [f"settlements: {said}", *_table([*heads, *rows])]
 
 
 def _findings(outcome: Outcome) -> Iterator[str]:
@@ -154,6 +168,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "clean": outcome.clean and not outcome.not_done,
         "at": outcome.at.isoformat(),
         **total.as_json(),
+        "clearing": outcome.clearing.rows(),
         "xero_calls": dict(sorted(outcome.calls.items())),
         "not_done": outcome.not_done,
         "days": [

@@ -14,13 +14,14 @@ from typing import Any
 
 from k2x.audit.case import Case, Store
 from k2x.audit.court import Court, Scope, credit_names
-from k2x.audit.documents import CreditNote, Invoice
+from k2x.audit.documents import BankDocument, CreditNote, Invoice
 from k2x.audit.finding import Finding
 from k2x.audit.judge import Verdict
 from k2x.audit.log import Places, read_to_end
 from k2x.audit.progress import Groups, Progress, progress
 from k2x.audit.records import FactReader, topics_of
 from k2x.audit.scratch import Dossier, Scratch, scratch
+from k2x.audit.settlements import Clearing, Settlements
 from k2x.audit.standpoint import LONG_AGO, Standpoint
 from k2x.audit.summary import Summary
 from k2x.audit.xero import XeroBooks
@@ -69,6 +70,7 @@ class Outcome:
     calls: dict[str, int] = field(default_factory=dict)
     not_done: dict[str, str] = field(default_factory=dict)
     records: int = 0
+    clearing: Clearing = field(default_factory=Clearing)
 
     @property
     def clean(self) -> bool:
@@ -117,6 +119,8 @@ class Reconciliation:
             done = replace(scope, orgs=tuple(org for org in scope.orgs if org not in outcome.not_done))
             court = Court(outcome.scratch, self._stores, self._standpoint(now, stood, reader), done)
             self._judge(court, outcome)
+            for org in scope.orgs if scope.order is None else ():
+                self._judge_settlements(org, scope, reader.settlements, court.at, outcome)
         except BaseException:
             outcome.close()
             raise
@@ -142,7 +146,7 @@ class Reconciliation:
             outcome.records += 1
             if outcome.records % _SAY_EVERY == 0:
                 self._say(f"topics: {outcome.records:,} records")
-            fact = reader.fact(message)
+            fact = reader.fact(message, late=late)
             if fact is not None:
                 outcome.scratch.add(fact, late=late)
 
@@ -153,6 +157,7 @@ class Reconciliation:
         for count, dossier in enumerate(court.dossiers(), 1):
             if count % _SAY_EVERY == 0:
                 self._say(f"judged {count:,} orders")
+            outcome.clearing.order(dossier)
             verdict = court.judge(dossier)
             if verdict is None:
                 continue
@@ -203,6 +208,36 @@ class Reconciliation:
         found = [*(verdict.findings if court.takes(verdict) else ()), *(f for r in taken.refunds for f in r.findings)]
         return any(finding.code in _MISSING for finding in found)
 
+    def _judge_settlements(
+        self, org: str, scope: Scope, settlements: Settlements, at: Standpoint | None, outcome: Outcome
+    ) -> None:
+        """Only where there are any: without its scope Xero shows no bank transactions."""
+        files = [file for file in settlements.files.values() if file.org == org]
+        if not files or org in outcome.not_done:
+            return
+        found: list[BankDocument] = []
+        books: XeroBooks | None = None
+        try:
+            books = self._books(org)
+            for some in books.bank_transactions(scope.since, scope.until):
+                found += some
+            found += books.bank_transfers(scope.since, scope.until)
+        except self._unreadable as error:
+            outcome.not_done[f"{org}: settlements"] = str(error)
+            return
+        finally:
+            if books is not None:
+                outcome.calls[org] = outcome.calls.get(org, 0) + books.calls
+                books.close()
+        for verdict in settlements.judge(org, found, at):
+            if scope.takes(org, verdict.store or scope.store or "", verdict.day):
+                outcome.summary.settlement(verdict)
+                outcome.scratch.add_findings(verdict.findings)
+        if scope.since is None and scope.until is None and scope.store is None:
+            outcome.clearing.bank(found)
+            for file in files:
+                outcome.clearing.settlement(file)
+
     # -- Xero ---------------------------------------------------------------------------------------------------
 
     def _read_xero(self, org: str, scope: Scope, outcome: Outcome) -> None:
@@ -212,7 +247,7 @@ class Reconciliation:
             if scope.order is not None:
                 self._read_one(books, scope.order, outcome.scratch)
             else:
-                self._read_all(books, scope, outcome.scratch)
+                self._read_all(books, scope, outcome.scratch, outcome.clearing)
         except self._unreadable as error:
             outcome.not_done[org] = str(error)
         finally:
@@ -220,7 +255,7 @@ class Reconciliation:
                 outcome.calls[org] = outcome.calls.get(org, 0) + books.calls
                 books.close()
 
-    def _read_all(self, books: XeroBooks, scope: Scope, into: Scratch) -> None:
+    def _read_all(self, books: XeroBooks, scope: Scope, into: Scratch, clearing: Clearing) -> None:
         count = 0
         for invoices in books.invoices(scope.since, scope.until):
             into.add_invoices(invoices)
@@ -229,6 +264,7 @@ class Reconciliation:
         count = 0
         for payments in books.payments(scope.since):
             into.add_payments(payments)
+            clearing.payments(payments, 1)
             count += len(payments)
             self._say(f"Xero {books.address.org}: {count:,} payments")
         count = 0
@@ -238,6 +274,7 @@ class Reconciliation:
             self._say(f"Xero {books.address.org}: {count:,} credit notes")
         for payments in books.refund_payments(scope.since) if count else ():
             into.add_payments(payments)
+            clearing.payments(payments, -1)
 
     def _read_one(self, books: XeroBooks, order: str, into: Scratch) -> None:
         for dossier in into.dossiers(order):

@@ -10,6 +10,7 @@ from typing import Any
 
 from confluent_kafka import Message
 
+from k2x.audit import settlements
 from k2x.audit.facts import (
     CommandSeen,
     EntryGone,
@@ -41,7 +42,15 @@ def topics_of(orgs: Iterable[str]) -> list[str]:
     """Every topic that holds facts."""
     names = list(orgs)
     letters = [dead_letter(ORDERS), dead_letter(CHANGES), *(dead_letter(commands(org)) for org in names)]
-    return [ORDERS, CHANGES, RESULTS, *letters, *(commands(org) for org in names), *(ledger(org) for org in names)]
+    return [
+        ORDERS,
+        CHANGES,
+        RESULTS,
+        *settlements.TOPICS,
+        *letters,
+        *(commands(org) for org in names),
+        *(ledger(org) for org in names),
+    ]
 
 
 class FactReader:
@@ -52,6 +61,7 @@ class FactReader:
         self.lanes: dict[str, datetime] = {}
         self.workers_at: datetime | None = None
         self.reader_at: datetime | None = None
+        self.settlements = settlements.Settlements(codec)
         self._makers = {ORDERS: self._order, CHANGES: self._hint, RESULTS: self._result}
         self._makers |= {dead_letter(topic): self._letter for topic in (ORDERS, CHANGES)}
         for org in orgs:
@@ -59,9 +69,13 @@ class FactReader:
             self._makers[dead_letter(commands(org))] = self._letter
             self._makers[ledger(org)] = self._entry
 
-    def fact(self, message: Message) -> Fact | None:
-        """None for what is not about an order."""
-        return self._makers[message.topic()](message)
+    def fact(self, message: Message, *, late: bool = False) -> Fact | None:
+        """None for what is not about an order. `late`: it came while Xero was being read."""
+        if settlements.about(message.key()):
+            self.settlements.take(message, late=late)
+            return None
+        maker = self._makers.get(message.topic())
+        return maker(message) if maker is not None else None  # a settlements' topic with another's key
 
     def _decoded(self, message: Message) -> dict[str, Any] | None:
         try:
@@ -253,7 +267,10 @@ def _of_document(body: Mapping[str, Any], name: str) -> dict[str, Any]:
         "tax": Decimal(body["total_tax"]),
         "sums": account_sums(_line(line) for line in document.get("LineItems") or ()),
         "tenders": tuple(
-            TenderSeen(t["ordinal"], t["account_code"], t["account_id"], Decimal(t["amount"])) for t in body["payments"]
+            TenderSeen(
+                t["ordinal"], t["account_code"], t["account_id"], Decimal(t["amount"]), _amount(t["bank_amount"])
+            )
+            for t in body["payments"]
         ),
         "part": _part(body.get("summary")),
     }

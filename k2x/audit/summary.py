@@ -14,6 +14,8 @@ from k2x.audit.documents import CreditNote, Invoice
 from k2x.audit.finding import KINDS, Finding
 from k2x.audit.judge import Verdict
 from k2x.audit.refunds import RefundVerdict
+from k2x.audit.settlements import STATES as SETTLED
+from k2x.audit.settlements import Verdict as SettlementVerdict
 
 STATES = ("posted", "suppressed", "dead_lettered", "waiting", "parked", "in_flight", "lost")
 COLUMNS = ("orders", *STATES[:-1], "held", *KINDS)
@@ -33,9 +35,11 @@ class Tally:
     xero: dict[str, Decimal] = field(default_factory=dict)
     back_kentico: dict[str, Decimal] = field(default_factory=dict)
     back_xero: dict[str, Decimal] = field(default_factory=dict)
+    settlements: Counter[str] = field(default_factory=Counter)  # by their end
 
     def add(self, other: Tally) -> None:
         self.counts.update(other.counts)
+        self.settlements.update(other.settlements)
         for mine, theirs in (
             (self.kentico, other.kentico),
             (self.xero, other.xero),
@@ -66,7 +70,8 @@ class Tally:
             for rows in (self.money, self.back)
         )
         counts = {name: self.counts[name] for name in (*COLUMNS, *REFUNDS)}
-        return {**counts, "money": money, "money_back": back}
+        settled = {state: self.settlements[state] for state in SETTLED}
+        return {**counts, "settlements": settled, "money": money, "money_back": back}
 
 
 Place = tuple[str, str, date | None]
@@ -89,6 +94,14 @@ class Summary:
         tally.counts["held"] += verdict.held
         _add(tally.kentico, verdict.currency, verdict.kentico)
         _add(tally.xero, verdict.currency, verdict.xero)
+        for kind in {finding.kind for finding in verdict.findings}:
+            tally.counts[kind] += 1
+
+    def settlement(self, verdict: SettlementVerdict) -> None:
+        """A gateway's settlement, on its own day, and what is off with it."""
+        tally = self._at((verdict.org, verdict.store, verdict.day))
+        if verdict.state:
+            tally.settlements[verdict.state] += 1
         for kind in {finding.kind for finding in verdict.findings}:
             tally.counts[kind] += 1
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import httpx
 
 from k2x.audit import documents
-from k2x.audit.documents import CreditNote, Invoice, Payment
+from k2x.audit.documents import BankDocument, CreditNote, Invoice, Payment
 from k2x.audit.errors import XeroNotNow, XeroUnreadable
 from k2x.audit.pace import Pace
 from k2x.in_words import moment, span
@@ -33,9 +33,10 @@ _SLICE_S = 30.0  # a long wait is slept in slices, so that Ctrl-C and the progre
 _TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 
 _SALES = {"Invoices": "ACCREC", "CreditNotes": "ACCRECCREDIT"}  # the type of a sale; purchases are nobody's here
+_FIRST = date(2000, 1, 1)  # before any settlement
 _MOMENT = timedelta(seconds=2)  # from a second early to the end of the second that the header names
 
-T = TypeVar("T", Invoice, CreditNote, Payment)
+T = TypeVar("T", Invoice, CreditNote, Payment, BankDocument)
 _Reads = Callable[[str, Mapping[str, Any]], T]
 
 
@@ -117,6 +118,21 @@ class XeroBooks:
         """Payments of sales invoices from `since` on, deleted ones too: an invoice shows neither these nor accounts."""
         where = ['PaymentType=="ACCRECPAYMENT"', *_dated(since, None)]
         yield from self._all("Payments", " AND ".join(where), documents.payment)
+
+    def bank_transactions(self, since: date | None = None, until: date | None = None) -> Iterator[list[BankDocument]]:
+        """Money spent and received, dated so; deleted ones too. The sides of transfers are left out."""
+        where = _dated(since or _FIRST, until)
+        for rows in self._all("BankTransactions", " AND ".join(where), documents.bank_transaction):
+            yield [row for row in rows if not row.type.endswith("-TRANSFER")]
+
+    def bank_transfers(self, since: date | None = None, until: date | None = None) -> list[BankDocument]:
+        """All transfers dated so, living ones: Xero has no pages of them."""
+        where = " AND ".join(_dated(since, until))
+        body = self._get("BankTransfers", {"where": where} if where else {}, None) or {}
+        rows = body.get("BankTransfers")
+        if not isinstance(rows, list):
+            raise XeroUnreadable(f"{self.address.org}: Xero's answer to GET BankTransfers holds none. Try again.")
+        return [documents.bank_transfer(self.address.org, row) for row in rows]
 
     def invoices_by_id(self, ids: Iterable[str]) -> Iterator[list[Invoice]]:
         for some in _chunks(ids):
@@ -301,7 +317,7 @@ def _chunks(values: Iterable[str], size: int = _IDS) -> Iterator[list[str]]:
 
 def _json(answer: httpx.Response) -> dict[str, Any] | None:
     if answer.status_code == 304:  # nothing has changed since
-        return {"Invoices": [], "Payments": [], "CreditNotes": []}
+        return {"Invoices": [], "Payments": [], "CreditNotes": [], "BankTransactions": [], "BankTransfers": []}
     try:
         body = json.loads(answer.content, parse_float=Decimal)
     except ValueError:
