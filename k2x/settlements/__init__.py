@@ -1,0 +1,1 @@
+"""Gateways' settlements at the command line: files in, and what became of them."""
