@@ -26,7 +26,6 @@ _COMMANDS = {
     "summary": ("summary", "Daily summaries: list them, show the orders of one."),
     "trace": ("trace", "The whole story of one order, or of a daily summary."),
     "settlements": ("settlements", "What payment gateways paid out: import files, list, show."),
-    "trace": ("trace", "The whole story of one order."),
     "backfill": ("backfill", "Bring in the orders that were in Kentico before k2x."),
     "replay": ("replay", "Send orders through once more; say before what that would do."),
     "xero": ("xero", "Connect to Xero; show the state of the connection."),
