@@ -348,4 +348,5 @@ def test_every_code_is_of_a_kind_says_what_to_do_and_is_proved_here_or_among_the
     proved |= {"intention_open", "waiting_overdue", "not_taken"}
     of_refunds = {code for code in CODES if code.startswith(("refund", "credit_note")) or code in BESIDE}
     of_refunds |= {code for code in CODES if "summar" in code}  # test_daily.py
+    of_refunds |= {code for code in CODES if code.startswith("settlement_")}  # test_settlements.py
     assert set(CODES) - proved - of_refunds == {"foreign_invoice", "possible_double"}, "test_court.py has these"
