@@ -1,6 +1,7 @@
-"""Bench: what metrics and tracing cost, in the CPU time of what streams does with an order and with its four results.
+"""Bench: what metrics and tracing cost, in the CPU time of what streams does with an order; then its four results too.
 
-Kafka's part is left out, so the shares told are more than a worker's orders per second lose. CPU time, so that other
+An order alone is what a worker's orders per second are counted by. Kafka's part is left out, so the shares told are
+more than what they lose. CPU time, so that other
 programs on the machine stretch little; many small rounds, in each of which all ways take turns, and the median of
 their ratios, for caches and clock speed are shared with whatever else runs.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -43,17 +44,28 @@ _ITEMS = 500
 
 def run(short: bool) -> list[tuple[str, float, str, str]]:
     orders, times = (150, 11) if short else (200, 121)
-    took: dict[str, list[float]] = {way: [] for way in _WAYS}
+    rows: list[tuple[str, float, str, str]] = []
     with tempfile.TemporaryDirectory() as scratch:
-        metrics = Metrics(CollectorRegistry())
-        work = _work(Path(scratch), metrics, orders)
-        work()
-        for number in range(times):
-            for way in _WAYS if number % 2 else reversed(_WAYS):
-                took[way].append(_once(work, way))
-    conditions = f"{orders} orders of 3 lines and their {len(_KINDS)} results, Kafka left out, median of {times} rounds"
-    rows = [(f"CPU time of an order, {way}", 1e6 * median(took[way]) / orders, "µs", conditions) for way in _WAYS]
-    return rows + [(f"cost of {way}", 100 * (_ratio(took, way) - 1), "%", conditions) for way in _WAYS[1:]]
+        for kinds in ((), _KINDS):
+            work = _work(Path(scratch), Metrics(CollectorRegistry()), orders, kinds)
+            took = _turns(work, times)
+            what = f"an order and its {len(kinds)} results" if kinds else "an order"
+            conditions = f"{orders} orders of 3 lines, Kafka left out, median of {times} rounds"
+            rows += [
+                (f"CPU time of {what}, {way}", 1e6 * median(took[way]) / orders, "µs", conditions) for way in _WAYS
+            ]
+            rows += [(f"{what}: cost of {way}", 100 * (_ratio(took, way) - 1), "%", conditions) for way in _WAYS[1:]]
+    return rows
+
+
+def _turns(work: Callable[[], None], times: int) -> dict[str, list[float]]:
+    """CPU seconds of each round, by way."""
+    took: dict[str, list[float]] = {way: [] for way in _WAYS}
+    work()
+    for number in range(times):
+        for way in _WAYS if number % 2 else reversed(_WAYS):
+            took[way].append(_once(work, way))
+    return took
 
 
 def _ratio(took: dict[str, list[float]], way: str) -> float:
@@ -86,8 +98,8 @@ class _NoParking:
         return False
 
 
-def _work(scratch: Path, metrics: Metrics, orders: int) -> Callable[[], None]:
-    """Every order through its agent, and the results of it through theirs."""
+def _work(scratch: Path, metrics: Metrics, orders: int, kinds: Sequence[str]) -> Callable[[], None]:
+    """Every order through its agent, and its results of these kinds through theirs."""
     settings = StreamsSettings(kafka={}, stores={"emea/GoatUK": "uk"}, data_dir=scratch)
     codec, stores = Codec(CommittedIds()), Stores(settings, WorkflowCompiler(), metrics)
     rows = {(kind, code): samples.reference("uk", kind, code, text) for kind, code, text in books.reference(_ITEMS)}
@@ -100,7 +112,7 @@ def _work(scratch: Path, metrics: Metrics, orders: int) -> Callable[[], None]:
         Incoming(topics.ORDERS, 0, n, b"k", codec.encode("order", samples.order(n) | {"traceparent": _TRACE}), [])
         for n in range(orders)
     ]
-    ends = [_result(codec, n, kind) for n in range(orders) for kind in _KINDS]
+    ends = [_result(codec, n, kind) for n in range(orders) for kind in kinds]
     now = samples.START
 
     def work() -> None:
