@@ -13,6 +13,7 @@ XeroError
     │   ├── ClientRefused     invalid_client, unauthorized_client or invalid_scope: the app's id, secret or scopes
     │   ├── NotConnected      nobody has run `k2x xero connect` for this app yet
     │   └── TokenKeyWrong     the stored token cannot be decrypted with the key given
+    ├── CannotBeTakenBack     an invoice in Xero is not as the ledger has it, or not whole: it is not credited
     ├── LaneRefused           an organisation's topic or configuration does not allow a lane
     └── ConnectFailed         `k2x xero connect` was refused, timed out, or its answer did not belong to our question
 """
@@ -42,6 +43,10 @@ class TokenNotReady(Transient):
 
 class ReferenceUnreadable(Transient):
     """An answer with reference data that cannot be used: the snapshot goes on with the next read."""
+
+
+class CannotBeTakenBack(Terminal):
+    """Why an invoice is not credited as a whole; its message is a clause, the caller says which order."""
 
 
 class AuthError(Terminal):

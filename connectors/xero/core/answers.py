@@ -21,7 +21,11 @@ ID = {
     Step.BANK_TRANSFER: "BankTransferID",
 }
 # Where a read-back shows what has become of a document: collection, number or id, what is left.
-_LISTED = {Step.INVOICE: ("Invoices", "InvoiceNumber"), Step.CREDIT_NOTE: ("CreditNotes", "CreditNoteNumber")}
+_LISTED = {
+    Step.INVOICE: ("Invoices", "InvoiceNumber"),
+    Step.CHECK: ("Invoices", "InvoiceNumber"),
+    Step.CREDIT_NOTE: ("CreditNotes", "CreditNoteNumber"),
+}
 _PAID = {
     Step.PAYMENT: ("Invoices", "InvoiceID", "AmountDue"),
     Step.REFUND: ("CreditNotes", "CreditNoteID", "RemainingCredit"),

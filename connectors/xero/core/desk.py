@@ -167,12 +167,16 @@ class Desk:
 
     def claim(self, job: Job, number: str) -> str | None:
         """Take the invoice number for this order; the ledger key of another order that has it, if one does."""
+        other = self.taken(number, job.home)
+        if other is None:
+            job.number = number
+            self.numbers[number.casefold()] = job.home
+        return other
+
+    def taken(self, number: str, home: str) -> str | None:
+        """The ledger key of another order that has this invoice number."""
         other = self.numbers.get(number.casefold()) or self.ledger_holder(number)
-        if other is not None and other != job.home:
-            return other
-        job.number = number
-        self.numbers[number.casefold()] = job.home
-        return None
+        return other if other != home else None
 
     def ledger_holder(self, number: str) -> str | None:
         """Which order has this invoice number; orders under way are in `numbers`."""

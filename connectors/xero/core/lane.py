@@ -7,13 +7,16 @@ and token, or read back, never guessed; orders go each in its own order; a lane 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from connectors.xero.batch import ONE_A_CALL
 from connectors.xero.calls import Answer
 from connectors.xero.core import answers, control, records
 from connectors.xero.core.contacts import Contacts
+from connectors.xero.core.corrections import Corrections
+from connectors.xero.core.credits import Credits
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.events import (
     Aborted,
@@ -35,9 +38,11 @@ from connectors.xero.core.events import (
     Wake,
 )
 from connectors.xero.core.items import Items
+from connectors.xero.core.payments import Payments
 from connectors.xero.core.planner import Planner
 from connectors.xero.core.refresh import CONTACTS, Refresh
 from connectors.xero.core.refunds import Refunds
+from connectors.xero.core.reissue import Reissues
 from connectors.xero.core.sales import Sales
 from connectors.xero.core.settlements import Settlements
 from connectors.xero.core.state import MONEY, UNNUMBERED, Batch, Document, Job, Refusal, Rest, Step
@@ -47,6 +52,7 @@ from connectors.xero.outcomes import Course, course
 from connectors.xero.settings import CoreSettings
 from schemas.types import Command, LedgerEntry
 
+_Readers = tuple[Callable[[Document, Mapping[str, Any]], None], Callable[[Document], None]]
 _DUE_AT_ONCE = 200  # waiting orders taken from the ledger in one look
 _LOOK_AGAIN = 1.0  # seconds between looks for waiting orders that are due
 
@@ -72,11 +78,11 @@ class Lane:
         self.items = Items(self.desk)
         self.refunds = Refunds(self.desk)
         self.settlements = Settlements(self.desk)
-        self.payments = {Step.PAYMENT: self.sales.payments, Step.REFUND: self.refunds.payments}
-        self.seen = {
+        self.reissues = Reissues(self.desk, self.sales)
+        self.corrections = Corrections(self.desk, self.sales)
+        self.seen: dict[Step, _Readers] = {
             Step.CONTACT: (self.contacts.found, self.contacts.absent),
             Step.INVOICE: (self.sales.invoice_found, self.sales.invoice_absent),
-            Step.CREDIT_NOTE: (self.refunds.credit_found, self.refunds.credit_absent),
         }
         self.refresh = Refresh(self.desk)
         self._actions: list[Action] = []
@@ -317,16 +323,16 @@ class Lane:
                 elif batch.step is Step.INVOICE:
                     self.sales.invoice_answered(document, element)
                 elif batch.step is Step.CREDIT_NOTE:
-                    self.refunds.credit_answered(document, element)
+                    self._credits(document).answered(document, element)
                 elif batch.step in UNNUMBERED:
                     self.settlements.answered(document, element)
                 else:
-                    self.payments[batch.step].answered(document, element)
+                    self._payments(document).answered(document, element)
 
     def _looked_up(self, batch: Batch, answer: Answer) -> None:
         if batch.step in MONEY:
-            flow = self.payments[batch.step]
             for document, paid, due in answers.payments(batch.documents, answer.body):
+                flow = self._payments(document)
                 flow.found(document, paid, due) if paid is not None else flow.absent(document)
             return
         if batch.step in UNNUMBERED:
@@ -334,8 +340,8 @@ class Lane:
                 self.settlements.looked(document, answer.body)
             return
         pairs = answers.contacts if batch.step is Step.CONTACT else answers.numbered
-        found, absent = self.seen[batch.step]
         for document, row in pairs(batch.documents, answer.body):
+            found, absent = self._readers(document)
             found(document, row) if row is not None else absent(document)
 
     def refused_alone(self, document: Document, refusal: Refusal, *, not_found: bool) -> None:
@@ -350,11 +356,29 @@ class Lane:
             else:
                 self.sales.refused(document, refusal)
         elif document.step is Step.CREDIT_NOTE:
-            self.refunds.refused(document, refusal)
+            self._credits(document).refused(document, refusal)
         elif document.step in UNNUMBERED:
             self.settlements.refused(document, refusal)
         else:
-            self.payments[document.step].refused(document.jobs[0], document, refusal)
+            self._payments(document).refused(document.jobs[0], document, refusal)
+
+    def _readers(self, document: Document) -> _Readers:
+        """Who is told whether Xero has the document."""
+        if document.step is Step.CREDIT_NOTE:
+            credits = self._credits(document)
+            return credits.found, credits.absent
+        if document.step is Step.CHECK:
+            checks = self.corrections if records.decision(document.jobs[0]) == "post" else self.reissues
+            return checks.seen, checks.unseen
+        return self.seen[document.step]
+
+    def _credits(self, document: Document) -> Credits:
+        """Whose credit note it is: a refund's, or that of an invoice which is issued anew."""
+        refund = document.jobs[0].command["kind"] == "REFUND"
+        return self.refunds.credits if refund else self.reissues.credits
+
+    def _payments(self, document: Document) -> Payments:
+        return self.sales.payments if document.step is Step.PAYMENT else self._credits(document).payments
 
 
 __all__ = ["Lane", "Moment", "Send"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 from connectors.xero import batch, compare, outcomes
 from connectors.xero.core import records
@@ -23,19 +23,28 @@ DECIDE = "Look at both; correct Xero by hand if it must change, then `k2x dlt re
 
 
 class Payments:
-    """Of invoices (`Step.PAYMENT`) or, back to the customer, of credit notes (`Step.REFUND`)."""
+    """Of invoices (`Step.PAYMENT`) or, back to the customer, of credit notes (`Step.REFUND`). `body` says what has been
+    paid, or is given back, and by which means."""
 
-    def __init__(self, desk: Desk, step: Step, key: Callable[[Job, int], str], settle: Callable[[Job], None]) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        step: Step,
+        key: Callable[[Job, int], str],
+        settle: Callable[[Job], None],
+        body: Callable[[Job], Sale | RefundNote],
+    ) -> None:
         self.desk = desk
         self.step = step
         self.key = key
         self.settle = settle
+        self.body = body
 
     def pay(self, job: Job, found: list[Mapping[str, Any]] | None) -> None:
         """Send, adopt or look up each tender. `found`: the document's payments where Xero has just shown them."""
         shown = {first_token(p.get("Reference")): p for p in found or []}
         open_ones: list[tuple[Document, LedgerEntry | None]] = []
-        for tender in tenders(job):
+        for tender in self.body(job)["payments"]:
             key = self.key(job, tender["ordinal"])
             entry = self.desk.entry(key)
             if entry is not None and entry["state"] == "POSTED":
@@ -53,13 +62,13 @@ class Payments:
             else:
                 document.chained = True
                 self.desk.ready[self.step].append(document)
-        if not job.tenders and not job.done:
+        if not open_ones and not job.done:  # else the last of them has settled, or will
             self.settle(job)
 
     def paid_by_ledger(self, job: Job) -> Decimal:
         """What the ledger says has been paid."""
         paid = Decimal(0)
-        for tender in tenders(job):
+        for tender in self.body(job)["payments"]:
             entry = self.desk.entry(self.key(job, tender["ordinal"]))
             if entry is not None and entry["state"] == "POSTED":
                 paid += Decimal(entry["total"] or "0")
@@ -113,7 +122,7 @@ class Payments:
         job = document.jobs[0]
         tender = job.tenders.pop(document.natural)
         entry = self.desk.fresh(document.key, self.step.value, tender["ordinal"])
-        records.moved(entry, job.command, _body(job)["currency"], tender, document.natural, body)
+        records.moved(entry, job.command, self.body(job)["currency"], tender, document.natural, body)
         entry["hash"] = document.hash
         self.desk.write(entry)
         if due is not None:
@@ -139,11 +148,6 @@ class Payments:
             self.settle(job)
 
 
-def tenders(job: Job) -> list[Tender]:
-    """What the command says has been, or is given back, by which means."""
-    return _body(job)["payments"]
-
-
 def first_token(reference: Any) -> str:
     """The marker of a payment's Reference."""
     return str(reference or "").split(" ", 1)[0]
@@ -158,7 +162,3 @@ def _left(step: Step, body: Mapping[str, Any]) -> Decimal | None:
     name, left = ("Invoice", "AmountDue") if step is Step.PAYMENT else ("CreditNote", "RemainingCredit")
     shown = body.get(name)
     return decimal(shown.get(left)) if isinstance(shown, Mapping) else None
-
-
-def _body(job: Job) -> Sale | RefundNote:
-    return cast(Sale | RefundNote, job.command["body"])

@@ -32,6 +32,7 @@ _CHAIN = {
     Step.REFUND: 1,
     Step.BANK_TRANSACTION: 2,
     Step.BANK_TRANSFER: 1,
+    Step.CHECK: 5,
 }
 _BEFORE: Mapping[Step, tuple[Step, ...]] = {
     Step.INVOICE: (Step.CONTACT,),
@@ -42,7 +43,9 @@ _BEFORE: Mapping[Step, tuple[Step, ...]] = {
 """The steps that a document of this one may still be on its way through, the nearest last."""
 # With so many batches' worth of orders in memory nobody's order waits for a call to fill: there is a queue anyway.
 _PILE = 3
-_LOOKUPS = (Step.PAYMENT, Step.REFUND, Step.INVOICE, Step.CREDIT_NOTE, Step.CONTACT, *reversed(UNNUMBERED))
+_LOOKUPS = (
+    Step.PAYMENT, Step.REFUND, Step.INVOICE, Step.CREDIT_NOTE, Step.CONTACT, *reversed(UNNUMBERED), Step.CHECK,
+)  # fmt: skip
 _WRITES = (*_LOOKUPS[:5], *reversed(UNNUMBERED), Step.ITEM)
 _NUMBERED = (Step.INVOICE, Step.PAYMENT, Step.CREDIT_NOTE, Step.REFUND, *UNNUMBERED)
 # Reads for documents that Xero has refused to show before take a tenth of the minute's calls: however many there are,
@@ -119,6 +122,8 @@ class Planner:
 
     def _lookups(self, step: Step, now: float) -> None:
         queue = self.desk.lookups[step]
+        if step is Step.CHECK and any(b.step is step and b.state is Rest.SENDING for b in self.batches.values()):
+            return  # nobody waits for what these read but their own orders: those that come meanwhile share the next
         while queue and self._due(queue, now) and self._may(now, "read_back"):
             stubborn = all(d.attempt > _KNOWN_STUBBORN for d in queue if d.not_before <= now)
             if not self._patient(stubborn, now):

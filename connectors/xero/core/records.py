@@ -16,11 +16,17 @@ from schemas.types import Command, LedgerEntry, Result, Tender
 _WAS = "was"  # in `extra` of a waiting entry: its document's own state
 _SHARE = "refund:"  # in an invoice's, before a refund's id
 
+DECISION = "x-decision"
+
 When = Literal["refunds behind", "refunds once sold"]
 """In an invoice's extra, the refunds that wait for whatever of the order goes on, and those that wait for its sale."""
 BEHIND: When = "refunds behind"
 ONCE_SOLD: When = "refunds once sold"
-ACCOUNT = "account"  # in a payment's: its AccountID or Code
+_GENERATION = "generation"  # in an invoice's: how often it has been issued, where that is more than once
+_NO_OLDER = "no older"  # and the version that it is issued anew for
+_CREDITED_BY = "credited by"  # in a former one's
+CREDITING = "CREDITING"
+"""The status of a posted invoice from the intention of its credit note until that is paid back."""
 _ALONE = "alone"  # and that a request of it alone was answered 404
 
 Outcome = Literal["POSTED", "ADOPTED", "UNCHANGED", "HELD", "REFUSED", "WAITING", "CANCELLED"]
@@ -30,8 +36,13 @@ def invoice_key(command_key: str) -> str:
     return f"{command_key}|invoice|0"
 
 
-def payment_key(command_key: str, ordinal: int) -> str:
-    return f"{command_key}|payment|{ordinal}"
+def former_key(command_key: str, generation: int) -> str:
+    """Where an order's invoice stands that was credited and issued anew, or voided."""
+    return f"{command_key}|invoice|{generation}"
+
+
+def payment_key(command_key: str, ordinal: int, generation: int = 1) -> str:
+    return f"{command_key}|payment|{ordinal if generation == 1 else f'{generation}/{ordinal}'}"
 
 
 def credit_key(command_key: str, refund_id: str) -> str:
@@ -45,6 +56,62 @@ def refund_key(command_key: str, refund_id: str, ordinal: int) -> str:
 def bank_key(command_key: str, step: Step) -> str:
     """Of a settlement's bank transaction, or its bank transfer."""
     return f"{command_key}|{step.value}|0"
+
+
+def reissued(generation: int) -> str:
+    """What the credit note of an invoice that is issued anew has in the place of a refund's id: no refund's has a @."""
+    return f"@reissue{generation}"
+
+
+def generation(of: LedgerEntry | None) -> int:
+    """1, or how often the order's invoice has been issued."""
+    return int(of["extra"].get(_GENERATION, "1")) if of is not None else 1
+
+
+def next_number(of: LedgerEntry) -> str:
+    """The number that the invoice gets when it is issued anew: W-1, W-1-R2, W-1-R3."""
+    own = generation(of)
+    return f"{str(of['number']).removesuffix(f'-R{own}')}-R{own + 1}"
+
+
+def crediting(of: LedgerEntry | None) -> bool:
+    """The posted invoice is being credited, to be issued anew."""
+    return of is not None and of["status"] == CREDITING
+
+
+def renewed(of: LedgerEntry, command: Command, credited_by: LedgerEntry) -> tuple[LedgerEntry, LedgerEntry]:
+    """The former invoice's entry, and the order's own, of which nothing is in Xero yet: its number is fixed."""
+    own = generation(of)
+    facts = {_CREDITED_BY: str(credited_by["number"])}
+    former: LedgerEntry = {
+        **settled(of), "key": former_key(command["key"], own), "ordinal": own, "state": "POSTED",
+        "status": "CREDITED", "intention": None, "reason": f"issued anew as {next_number(of)}", "extra": facts,
+    }  # fmt: skip
+    behind = {str(name): of["extra"][name] for name in (BEHIND, ONCE_SOLD) if name in of["extra"]}
+    fresh = entry(of["org"], of["key"], "invoice", of["updated_at"])
+    fresh["number"] = next_number(of)
+    fresh["extra"] = {**behind, _GENERATION: str(own + 1), _NO_OLDER: command["version"].isoformat()}
+    return former, fresh
+
+
+def voided(of: LedgerEntry, command: Command, reason: str) -> tuple[LedgerEntry, LedgerEntry]:
+    """The voided invoice's entry, and the order's own: over, as if it had been deleted before it was posted. The number
+    stays the order's."""
+    own = generation(of)
+    former: LedgerEntry = {
+        **settled(of), "key": former_key(command["key"], own), "ordinal": own, "state": "VOIDED", "status": "VOIDED",
+        "intention": None, "reason": reason, "extra": {},
+    }  # fmt: skip
+    over = of.copy()
+    over["state"], over["status"], over["xero_id"], over["hash"] = "VOIDED", "VOIDED", None, None
+    over["version"], over["observed_at"], over["reason"] = command["version"], command["observed_at"], reason
+    return former, over
+
+
+def outdated(of: LedgerEntry, version: datetime) -> bool:
+    """The order is being issued anew for a later version."""
+    least = of["extra"].get(_NO_OLDER)
+    return least is not None and version < datetime.fromisoformat(least)
 
 
 def next_key(home: str, refund_id: str = "") -> str:
@@ -198,8 +265,8 @@ def settled(of: LedgerEntry) -> LedgerEntry:
 def moved(
     of: LedgerEntry, command: Command, currency: str, tender: Tender, marker: str, paid: Mapping[str, Any]
 ) -> None:
-    """Fill the entry of a payment, or of money back, that Xero holds as `paid`. Its account is where the money is:
-    Xero's own word where it shows it, which within a document it does not."""
+    """Fill the entry of a payment, or of money back, that Xero holds as `paid`. What is needed to give it back the same
+    way stands in `extra`; the account is Xero's own word where it shows it, which within a document it does not."""
     shown = paid.get("Account") or {}
     account = shown.get("AccountID") or shown.get("Code") or tender["account_id"] or tender["account_code"]
     of["state"], of["intention"], of["reason"] = "POSTED", None, None
@@ -207,7 +274,16 @@ def moved(
     of["status"] = str(paid.get("Status") or "AUTHORISED")
     of["version"], of["observed_at"] = command["version"], command["observed_at"]
     of["total"], of["currency"] = tender["amount"], currency
-    of["extra"] = {**of["extra"], ACCOUNT: account}
+    facts = {"account": account, "date": tender["date"]}
+    for name in ("currency_rate", "bank_amount"):
+        if value := tender[name]:
+            facts[name] = value
+    of["extra"] = {**of["extra"], **facts}
+
+
+def decision(job: Job) -> str:
+    """What a person has decided about this one record (`k2x dlt redrive --decision`); empty: nothing."""
+    return next((value.decode("utf-8", "replace") for name, value in job.headers if name == DECISION), "")
 
 
 def headers_of(of: LedgerEntry) -> tuple[tuple[str, bytes], ...]:

@@ -6,7 +6,7 @@ under our number is ours only if it is equal; an order is POSTED only when Xero 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, cast
 
@@ -21,6 +21,10 @@ from connectors.xero.outcomes import Element, Remedy
 from schemas.letters import ErrorClass
 from schemas.types import LedgerEntry, Sale
 
+HELD = (
+    "Correct Xero by hand and `k2x dlt redrive --decision post`; or have it credited and issued anew: `--decision "
+    "reissue`; or leave it as it is: `--decision skip`."
+)
 _PATIENCE = 4  # times that Xero may not find a contact that is there before a person looks
 
 
@@ -31,16 +35,21 @@ class Sales:
         self.desk = desk
         self.contacts = contacts
         contacts.sale_ready = self.contact_ready
-        self.payments = Payments(
-            desk, Step.PAYMENT, lambda job, ordinal: records.payment_key(job.command["key"], ordinal), self._settle
-        )
+        self.reissue: Callable[[Job], None] = self.hold  # until the lane says who does it
+        self.corrected: Callable[[Job], None] = self.hold
+        self.payments = Payments(desk, Step.PAYMENT, self._payment_key, self._settle, _sale)
 
     def start(self, job: Job) -> None:
         """By the ledger: left alone, held, gone on with, or begun."""
         sale = _sale(job)
         entry = self.desk.entry(job.home)
-        if entry is not None and entry["version"] is not None and self._settled_by_version(job, sale, entry):
+        if entry is not None and self._settled_by_version(job, sale, entry):
             return
+        self.go_on(job)
+
+    def go_on(self, job: Job) -> None:
+        """From where the ledger says that the order is, with this version."""
+        sale, entry = _sale(job), self.desk.entry(job.home)
         number = (entry["number"] if entry else None) or sale["number"]
         other = self.desk.claim(job, number)
         if other is not None:
@@ -66,15 +75,22 @@ class Sales:
         posted, version = entry["version"], job.command["version"]
         finished = records.standing(entry) == "POSTED" and entry["status"] == "PAID"
         if posted is None:
+            if records.outdated(entry, version):
+                self._leave(job, entry, f"{entry['number']} is being issued for a later version")
+                return True
             return False
         if entry["hash"] is None:  # nothing was posted: the version is that of a deletion in Kentico
             if version <= posted:
                 self._leave(job, entry, f"the order was deleted in Kentico: version {posted.isoformat()}")
             return version <= posted
-        if version < posted or (version == posted and finished):
+        if version < posted or (version == posted and (finished or records.crediting(entry))):
             self._leave(job, entry, f"version {posted.isoformat()} is already posted")
+        elif records.crediting(entry) and records.decision(job) != "post":
+            self.reissue(job)
+        elif records.crediting(entry):
+            self.hold(job, f"{entry['number']} is being credited: `--decision reissue` goes on with that.")
         elif entry["hash"] != sale["money_hash"]:
-            self._hold(job, sale, entry)
+            self._other_money(job, sale, finished)
         elif finished:
             bumped = entry.copy()
             bumped["version"], bumped["observed_at"] = version, job.command["observed_at"]
@@ -91,16 +107,27 @@ class Sales:
                 self._leave(job, entry, "deleted in Kentico before it was posted: known already")
                 return
         elif entry is not None and (entry["xero_id"] or entry["intention"] or entry["hash"]):
-            text = f"Deleted in Kentico, and in Xero as {entry['number']}."
-            hint = "Void or credit it in Xero if the money was returned, then `k2x dlt redrive --decision skip`."
-            self.desk.refuse(job, Refusal(ErrorClass.HELD, "deleted_after_posting", text, hint))
-            self.desk.end(job)
+            if records.decision(job) == "post" and records.standing(entry) == "POSTED":
+                self.corrected(job)
+            else:
+                self.hold_deleted(job)
             return
         entry = self.desk.fresh(job.home, "invoice")
         entry["state"], entry["reason"] = "VOIDED", "deleted in Kentico before it was posted"
         entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
         self.desk.result(job.command, "order", "CANCELLED", message="deleted in Kentico before it was posted")
         self.desk.end(job, entry)
+
+    def hold_deleted(self, job: Job, why: str = "") -> None:
+        """A deletion of what is in Xero: a person has to say what it means."""
+        number = self.desk.fresh(job.home, "invoice")["number"]
+        hint = (
+            f"If the order is not owed, void {number} in Xero, then `k2x dlt redrive --decision post`; else, or if it "
+            "was credited there, `--decision skip`."
+        )
+        text = f"Deleted in Kentico, and in Xero as {number}. {why}".strip()
+        self.desk.refuse(job, Refusal(ErrorClass.HELD, "deleted_after_posting", text, hint))
+        self.desk.end(job)
 
     def _leave(self, job: Job, entry: LedgerEntry, why: str, write: LedgerEntry | None = None) -> None:
         self.desk.result(
@@ -109,16 +136,32 @@ class Sales:
         )  # fmt: skip
         self.desk.end(job, write)
 
-    def _hold(self, job: Job, sale: Sale, entry: LedgerEntry) -> None:
+    def _other_money(self, job: Job, sale: Sale, finished: bool) -> None:
+        """A person's decision comes before the rule; only what is PAID is credited and issued anew."""
+        decision = records.decision(job)
+        if decision == "post":
+            self.corrected(job)
+        elif decision == "reissue" or sale["on_other_money"] == "REISSUE":
+            if finished:
+                self.reissue(job)
+            else:
+                self.hold(job, "It is not credited and issued anew, because it is not PAID.")
+        else:
+            self.hold(job)
+
+    def hold(self, job: Job, why: str = "", code: str = "other_money", hint: str = HELD) -> None:
+        """Both sides, and why nothing is done by itself."""
+        sale, entry = _sale(job), self.desk.fresh(job.home, "invoice")
         job.number = ""  # the number stays with the version posted
         text = (
             f"Posted as {entry['number']}: {entry['total']} {entry['currency']}, tax {entry['total_tax']}. "
-            f"This version: {sale['total']} {sale['currency']}, tax {sale['total_tax']}."
+            f"This version: {sale['total']} {sale['currency']}, tax {sale['total_tax']}. {why}"
         )
-        if sale["on_other_money"] == "REISSUE":
-            text += " The rule says reissue, which this version of k2x does not do by itself yet: it waits for you."
-        self.desk.refuse(job, Refusal(ErrorClass.HELD, "other_money", text, DECIDE))
+        self.desk.refuse(job, Refusal(ErrorClass.HELD, code, text.strip(), hint))
         self.desk.end(job)
+
+    def _payment_key(self, job: Job, ordinal: int) -> str:
+        return records.payment_key(job.command["key"], ordinal, records.generation(self.desk.entry(job.home)))
 
     # -- contact ------------------------------------------------------------------------------------------------
 

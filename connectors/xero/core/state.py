@@ -11,7 +11,7 @@ from typing import Any
 
 from connectors.xero.calls import Call
 from schemas.letters import ErrorClass
-from schemas.types import Command, LedgerEntry, Tender
+from schemas.types import Command, LedgerEntry, RefundNote, Tender
 
 
 class Step(StrEnum):
@@ -25,6 +25,7 @@ class Step(StrEnum):
     REFUND = "refund"
     BANK_TRANSACTION = "bank_transaction"
     BANK_TRANSFER = "bank_transfer"
+    CHECK = "check"  # a posted invoice is read before it is credited; nothing is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Job:
     contact_id: str | None = None
     target_id: str | None = None  # what its payments are for: the invoice, or the credit note
     number: str = ""
+    note: RefundNote | None = None  # a reissue's credit note, while that is on its way
     due: Decimal | None = None
     tenders: dict[str, Tender] = field(default_factory=dict)  # payments still open, by marker
     refused: list[Refusal] = field(default_factory=list)

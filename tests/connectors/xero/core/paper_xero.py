@@ -197,7 +197,8 @@ class PaperXero:
         status = document["Status"]
         if status == "AUTHORISED" and due == 0:
             status = "PAID"
-        return {**document, "Payments": mine, left: due, "Status": status}
+        lines = [_amounts(line) for line in document["LineItems"]]
+        return {**document, "LineItems": lines, "Payments": mine, left: due, "Status": status}
 
     def _payment(self, row: dict[str, Any]) -> dict[str, Any]:
         if "CreditNote" in row:
@@ -271,6 +272,13 @@ class PaperXero:
 def _dated(row: dict[str, Any], where: str) -> bool:
     year, month, day = where.removeprefix("Date==DateTime(").removesuffix(")").split(",")
     return bool(row["Date"] == f"{year}-{month}-{day}")
+
+
+def _amounts(line: dict[str, Any]) -> dict[str, Any]:
+    """A line with what Xero computes: inclusive, at 20 %."""
+    amount = Decimal(str(line["UnitAmount"])) * Decimal(str(line["Quantity"]))
+    tax = (amount - amount / Decimal("1.2")).quantize(Decimal("0.01"))
+    return {"LineAmount": amount.quantize(Decimal("0.01")), "TaxAmount": tax, **line}
 
 
 def _ok(collection: str, rows: list[dict[str, Any]]) -> Answer:

@@ -67,6 +67,7 @@ class World:
         self.store = LedgerStore(None, CODEC)
         self.mono = 1000.0
         self.log: list[tuple[Command, bytes]] = []
+        self.headers: dict[int, tuple[tuple[str, bytes], ...]] = {}  # by offset
         self.offset = 0  # committed
         self.results: list[Result] = []
         self.letters: list[Letter] = []
@@ -92,7 +93,12 @@ class World:
 
     def put(self, *commands: Command) -> World:
         """Onto the command topic."""
+        return self.put_with({}, *commands)
+
+    def put_with(self, headers: dict[str, str], *commands: Command) -> World:
+        """As records with these headers."""
         for command in commands:
+            self.headers[len(self.log)] = tuple((name, text.encode()) for name, text in headers.items())
             self.log.append((command, CODEC.encode("command", command)))
         self._feed()
         return self
@@ -199,7 +205,9 @@ class World:
         command, value = self.log[offset]
         self._fed += 1
         # A record is what is on the topic: decoded anew, so that nobody changes the log.
-        record = Record(offset, command["key"].encode(), value, (), cast(Command, CODEC.decode(value)))
+        record = Record(
+            offset, command["key"].encode(), value, self.headers[offset], cast(Command, CODEC.decode(value))
+        )
 
         def deliver() -> None:
             self.tell(record)
@@ -315,6 +323,10 @@ class World:
         found = self.store.get(key)
         assert found is not None, key
         return found
+
+    def change(self, entry: LedgerEntry) -> None:
+        """Into the ledger, by nobody's hand: as a former release left it."""
+        self.store.apply(Transact(0, {entry["key"]: entry}), {entry["key"]: CODEC.encode("ledger", entry)})
 
     def outcomes(self, kind: str = "order") -> list[str]:
         return [r["outcome"] for r in self.results if r["kind"] == kind]
