@@ -86,6 +86,7 @@ def _table(reports: list[Report], took: float) -> None:
         ("seconds", round(took, 1)),
         ("simulated days", round(sum(report.simulated for report in reports) / 86_400, 1)),
         *((name, counts[name]) for name in ("calls", "read-backs", "take-overs", "crashes", "zombies", "rebalances")),
+        ("reissues", counts["reissues"]),
         ("adopted", sum(count for name, count in counts.items() if name.endswith("ADOPTED"))),
         ("dead letters", counts["dead letters"]),
     ]

@@ -11,9 +11,9 @@ import orjson
 from connectors.xero.core.lane import Lane
 from connectors.xero.sandbox.books import Books
 from connectors.xero.sandbox.documents import Document
-from schemas.types import LedgerEntry, Payout, RefundNote, Sale
+from schemas.types import LedgerEntry, Payout, RefundNote, Result, Sale
 from tests.connectors.xero.core.world import CODEC
-from tests.simulation.judge import FINAL
+from tests.simulation.judge import FINAL, REISSUE, taken_back
 from tests.simulation.workload import Order, Record
 from tests.simulation.xero import APP, ARCHIVED, Request
 
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 _GONE = ("VOIDED", "DELETED")
-_OWN_LETTERS = {"other_money", "deleted_after_posting"}  # what versions and deletions of a sound order may lead to
+_OWN_LETTERS = {
+    "other_money",
+    "not_reissued",
+    "deleted_after_posting",
+}  # what versions and deletions of a sound order may lead to
 
 
 class Ends:
@@ -116,16 +120,16 @@ class Ends:
         posted = [r for r in told if r["outcome"] == "POSTED"]
         living = self._living(order)
         name = f"order {order.key} of {order.org}"
-        if len(living) > 1:
+        if len(living) > 1 and not order.touched:
             yield "once in Xero", f"{name} has {len(living)} invoices"
-        if len(posted) > 1:
-            yield "one end each", f"{name} is POSTED {len(posted)} times"
+        if len({r["number"] for r in posted}) < len(posted):
+            yield "one end each", f"{name} is POSTED as {[r['number'] for r in posted]}"
         if not posted and not any(r["outcome"] in {"HELD", "REFUSED", "CANCELLED"} for r in told):
             yield "nothing lost", f"{name} has neither a document nor a reason: {[r['outcome'] for r in told]}"
-        if order.touched or (order.org, order.number) in judge.marred:
+        if order.touched or self._marred(order):
             return
         if order.trouble == "number_twice":
-            if len(living) != len(posted):
+            if len(living) != bool(posted):
                 yield "as ordered", f"{name}: wants another's number, POSTED {len(posted)}, {len(living)} invoices"
         elif order.trouble:
             if posted or not any(r["error_code"] or r["outcome"] == "CANCELLED" for r in told):
@@ -134,16 +138,45 @@ class Ends:
                     f"{name} is wrong from the start ({order.trouble}) and is {[r['outcome'] for r in told]}",
                 )
         elif order.cancelled:
-            if len(living) != len(posted):
+            if len(living) != bool(posted) and not self._over_between(told):
                 yield "as ordered", f"{name}: deleted, {len(posted)} times POSTED, {len(living)} invoices"
         else:
             codes = {r["error_code"] for r in told if r["error_code"]} - _OWN_LETTERS
             if "xero_refused" in codes and self.world.counts["fault id_with_error"] > 1:
                 return  # Xero said twice that it had not saved what it had saved
-            if codes or len(posted) != 1 or len(living) != 1:
+            if codes or not posted or len(living) != 1:
                 yield "as ordered", f"{name} is sound: POSTED {len(posted)}, {len(living)} invoices, letters {codes}"
+            yield from self._newest_money(order, name, living, {str(r["error_code"]) for r in told})
         for document in living if posted else ():
-            yield from self._sums(order, document, str(posted[0]["command_id"]))
+            yield from self._sums(order, document, str(posted[-1]["command_id"]))
+
+    def _over_between(self, told: list[Result]) -> bool:
+        """Deleted after its invoice was credited and before it was issued anew."""
+        return any(r["outcome"] == "CANCELLED" for r in told)
+
+    def _newest_money(
+        self, order: Order, name: str, living: list[Document], codes: set[str]
+    ) -> Iterator[tuple[str, str]]:
+        """By the rule, what is in Xero is the newest version's money; of a refunded order a person decides."""
+        if not self.world.workload.reissues(order.org):
+            return
+        refunded = any(record.command["kind"] == "REFUND" for record in order.records)
+        if "not_reissued" in codes and not refunded:
+            yield "as ordered", f"{name} was not issued anew, though nothing was refunded"
+        if codes & {"not_reissued", "other_money"}:
+            return
+        sales = [record.command for record in order.records if record.command["kind"] == "SALE"]
+        newest = max(command["version"] for command in sales)
+        wanted = {Decimal(cast(Sale, one["body"])["total"]) for one in sales if one["version"] == newest}
+        if any(document.total not in wanted for document in living):
+            yield "newest last", f"{name} is in Xero with {[d.total for d in living]}, its newest version is {wanted}"
+
+    def _marred(self, order: Order) -> bool:
+        """A too late commit has touched one of its invoices or credit notes."""
+        marred, order_of = self.world.judge.marred, self.world.workload.order_of
+        numbers = {number for org, number in marred if org == order.org}
+        numbers |= {number.removeprefix("CN-").rpartition("-")[0] for number in numbers if number.startswith("CN-")}
+        return any(order_of(order.org, number) is order for number in numbers)
 
     def _refunds(self, order: Order) -> Iterator[tuple[str, str]]:
         """Each refund once or not at all, to the cent, and of a sound order's that fit into it all."""
@@ -155,13 +188,14 @@ class Ends:
         sales = [r for one in order.records for r in judge.results.get(one.id, []) if r["kind"] == "order"]
         sold = any(r["outcome"] == "POSTED" for r in sales)
         for refund_id, records in refunds.items():
-            name, number = f"refund {refund_id} of {order.key} of {order.org}", f"CN-{order.number}-{refund_id}"
+            name = f"refund {refund_id} of {order.key} of {order.org}"
             told = [r for one in records for r in judge.results.get(one.id, []) if r["kind"] == "order_refund"]
             posted = [r for r in told if r["outcome"] == "POSTED"]
-            note = books.by_number(number, credit=True)
+            numbers = [str(r["number"]) for r in posted] or [f"CN-{order.number}-{refund_id}"]
+            note = books.by_number(numbers[0], credit=True)
             if len(posted) > 1:
                 yield "one end each", f"{name} is POSTED {len(posted)} times"
-            if order.touched or {(order.org, order.number), (order.org, number)} & judge.marred:
+            if order.touched or self._marred(order):
                 continue
             if self._shares_its_number(order):
                 continue
@@ -222,15 +256,17 @@ class Ends:
         return sorted(one for one in spent if "TRANSFER" not in one[0]) + sorted(moved)
 
     def _living(self, order: Order) -> list[Document]:
+        """Its invoices in Xero, without those that were taken back to be issued anew."""
         books = self.world.xero.books[order.org]
         found = (books.invoices[id_] for id_ in books.documents_by_reference.get(order.key.split("|")[1], ()))
-        return [document for document in found if document.app == APP and document.status not in _GONE]
+        ours = (document for document in found if document.app == APP and document.status not in _GONE)
+        return [document for document in ours if not taken_back(document, books)]
 
     def _sums(self, order: Order, document: Document, posted: str) -> Iterator[tuple[str, str]]:
         """To the cent, and paid by the order's own tenders."""
         sale = cast(Sale, self.world.workload.records[posted].command["body"])
         books = self.world.xero.books[order.org]
-        ours = sorted((f"{order.number}/{t['ordinal']}".casefold(), Decimal(t["amount"])) for t in sale["payments"])
+        ours = sorted((f"{document.number}/{t['ordinal']}".casefold(), Decimal(t["amount"])) for t in sale["payments"])
         theirs = sorted((p.reference.split(" ")[0].casefold(), p.amount) for p in books.payments_of(document))
         if (document.total, document.total_tax) != (Decimal(sale["total"]), Decimal(sale["total_tax"])):
             yield "to the cent", f"{order.key}: Xero has {document.total} and {document.total_tax}, not {sale['total']}"
@@ -310,14 +346,13 @@ class Ends:
     def _settled(self, org: str, path: str, row: dict[str, Any]) -> bool:
         if path in {"Invoices", "Payments", "CreditNotes"}:
             number = row.get("InvoiceNumber") or str(row.get("Reference")).split(" ")[0].rsplit("/", 1)[0]
-            if number.startswith("CN-"):
-                told = (r for of in self.world.judge.results.values() for r in of if r["number"] == number)
-                return any(r["org"] == org and r["kind"] == "order_refund" and r["outcome"] == "POSTED" for r in told)
-            order = self.world.workload.numbers.get((org, number))
-            if order is None:
-                return False
-            told = (r for one in order.records for r in self.world.judge.results.get(one.id, []))
-            return any(r["kind"] == "order" and r["outcome"] == "POSTED" for r in told)
+            kind = "order_refund" if number.startswith("CN-") else "order"
+            if number.startswith("CN-") and REISSUE.fullmatch(number.rpartition("-")[2]):
+                kind = "refund" if path == "Payments" else "credit_note"
+                number = str(row["Reference"]).split(" ")[0]  # the payment's marker, or the credit note's own number
+            told = (r for of in self.world.judge.results.values() for r in of if r["number"] == number)
+            made = ("POSTED",) if kind in ("order", "order_refund") else ("POSTED", "ADOPTED")
+            return any(r["org"] == org and r["kind"] == kind and r["outcome"] in made for r in told)
         if path in {"BankTransactions", "BankTransfers"}:
             marker = str(row["Reference"]).split(" ")[0]
             told = (r for of in self.world.judge.results.values() for r in of if r["number"] == marker)

@@ -88,7 +88,7 @@ class Hands:
         whose = {who["key"] for who in people if who["number"] == contact.number or who["email"] in mails}
         for id_ in books.documents_by_contact.get(contact.id, ()):
             invoice = books.invoices.get(id_)  # else a credit note, whose order's invoice is among them
-            order = workload.numbers.get((org, invoice.number)) if invoice is not None else None
+            order = workload.order_of(org, invoice.number) if invoice is not None else None
             if order is not None:
                 whose.add(order.customer)
         for order in workload.orders.values():
@@ -107,7 +107,7 @@ class Hands:
     def _void_one(self, org: str, document: Document) -> bool:
         if document.status not in {"AUTHORISED", "PAID"}:
             return False
-        self._touch(self.world.workload.numbers.get((org, document.number)), "invoice voided")
+        self._touch(self.world.workload.order_of(org, document.number), "invoice voided")
         edits.void(self.world.xero.books[org], {"id": document.id})
         return True
 
@@ -119,14 +119,14 @@ class Hands:
         books = self.world.xero.books[org]
         if not document.payments:
             return False
-        self._touch(self.world.workload.numbers.get((org, document.number)), "payment deleted")
+        self._touch(self.world.workload.order_of(org, document.number), "payment deleted")
         payments.delete(books, books.payments[self.random.choice(document.payments)])
         return True
 
     def _pay_one(self, org: str, document: Document) -> bool:
         if document.status != "AUTHORISED" or not document.outstanding:
             return False
-        self._touch(self.world.workload.numbers.get((org, document.number)), "invoice paid by hand")
+        self._touch(self.world.workload.order_of(org, document.number), "invoice paid by hand")
         amount = document.outstanding if self.random.random() < 0.7 else Decimal("0.01")
         element: dict[str, Any] = {"Invoice": {"InvoiceID": document.id}, "Account": {"Code": "092"}, "Amount": amount}
         payments.create(self.world.xero.books[org], {**element, "Date": "2026-11-20", "Reference": "cash"}, "")

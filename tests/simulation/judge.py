@@ -5,6 +5,7 @@ Each check has a name, which a violation carries; docs/simulation.md says what e
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -26,6 +27,23 @@ _KEY_LIFE = 360.0  # seconds after which Xero has forgotten an Idempotency-Key (
 FINAL = frozenset({"POSTED", "ADOPTED", "UNCHANGED", "HELD", "REFUSED", "CANCELLED"})
 _REASONED = FINAL - {"POSTED", "ADOPTED"} | {"WAITING"}
 _GONE = ("VOIDED", "DELETED")
+REISSUE = re.compile(r"reissue\d+")  # in the place of a refund's id: the credit of an invoice that is issued anew
+
+
+def taken_back(invoice: Document, books: Books) -> bool:
+    """All of it is credited, to be issued anew, and the money is back."""
+    begin = f"CN-{invoice.number}-".casefold()
+    for note in books.credit_notes.values():
+        refund = note.number[len(begin) :] if note.number.casefold().startswith(begin) else ""
+        if REISSUE.fullmatch(refund) and note.status == "PAID" and note.total == invoice.total:
+            return True
+    return False
+
+
+def _booked(document: Document) -> tuple[object, ...]:
+    """What it books, whatever its lines are called."""
+    lines = sorted((x.account_code, x.tax_type, x.line_amount, x.tax_amount) for x in document.lines)
+    return document.contact_id, document.currency, document.total, document.total_tax, lines
 
 
 class Violation(AssertionError):
@@ -215,20 +233,22 @@ class Judge:
     def _invoice(self, org: str, row: Document, books: Books) -> None:
         same = self._numbers.setdefault((org, row.reference), [])
         same.append(row)
-        living = [one for one in same if one.status not in _GONE]
-        if len(living) > 1:
+        living = [one for one in same if one.status not in _GONE and not taken_back(one, books)]
+        order = self.world.workload.order_of(org, row.number)
+        if len(living) > 1 and not (order is not None and order.touched):
             self.fail("once in Xero", f"order {row.reference} has invoices {[one.number for one in living]}")
         self.world.hands.invoice_made(org, row)
 
     def _credit_note(self, org: str, row: Document, books: Books) -> None:
         """One of its number, on an invoice that has been paid, and never more in all than that."""
         number, refund = row.number.removeprefix("CN-").rsplit("-", 1)
+        whole = REISSUE.fullmatch(refund) is not None
         same = self._numbers.setdefault((org, row.number), [])
         same.append(row)
         if len([one for one in same if one.status not in _GONE]) > 1:
             self.fail("once in Xero", f"refund {refund} of {number} has {len(same)} credit notes")
         invoice = books.by_number(number, credit=False)
-        order = self.world.workload.numbers.get((org, number))
+        order = self.world.workload.order_of(org, number)
         if order is not None and order.touched:
             return
         if invoice is None or invoice.status != "PAID":
@@ -244,6 +264,9 @@ class Judge:
         ]
         if sum((one.total for one in mine), Decimal(0)) > invoice.total:
             self.fail("never more than was posted", f"{[one.total for one in mine]} of {invoice.total} of {number}")
+        self.world.counts["reissues"] += whole
+        if whole and _booked(row) != _booked(invoice):
+            self.fail("taken back as it was", f"{row.number} is {_booked(row)}, its invoice {_booked(invoice)}")
 
     def _payment(self, request: Request, row: Payment, books: Books) -> None:
         marker, invoice = row.reference.split(" ")[0], books.document(row.document_id)

@@ -6,6 +6,7 @@ Each record has a command_id of its own, so that the judge can ask of every sing
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 # What is wrong with an order from the start; each ends in a letter.
 TROUBLES = ("account_archived", "account_unknown", "account_dropped", "tax", "payment_account", "number_twice")
+_AGAIN = re.compile(r"-R\d+$")  # what the number of an invoice has that was issued anew
 _TOTALS = ("120.00", "60.00", "12.00", "36.00", "0.00", "1234.56")
 _CODES = ("A", "B", "C")
 
@@ -115,6 +117,14 @@ class Workload:
         self.world.say("shop", "sends {} at offset {}", one["command_id"], record.stored.offset)
         self._wake(org)
 
+    def order_of(self, org: str, number: str) -> Order | None:
+        """Whose invoice has this number, the first one or one that was issued anew."""
+        return self.numbers.get((org, number)) or self.numbers.get((org, _AGAIN.sub("", number)))
+
+    def reissues(self, org: str) -> bool:
+        """The rule of this organisation's store: an order whose money changed is credited and issued anew."""
+        return Random(f"reissue {self.world.weather.seed} {org}").random() < 0.6
+
     def send_all_again(self) -> None:
         """A replay of everything that was ever sent."""
         for record in list(self.records.values()):
@@ -164,7 +174,7 @@ class Workload:
         random, weather = self.random, self.world.weather
         who = self.customers[org][random.randrange(len(self.customers[org]))][0]
         trouble = random.choice(TROUBLES) if random.random() < weather.trouble else ""
-        changes: dict[str, Any] = {}
+        changes: dict[str, Any] = {"on_other_money": "REISSUE" if self.reissues(org) else "HOLD"}
         if trouble == "number_twice" and number > 1:
             changes["number"] = f"w-{number - 1}"
             before = self.orders[org, f"shop|{number - 1}"]
@@ -181,6 +191,7 @@ class Workload:
             version = random.choice((0, 1, 2, 3))
             other = random.choice(_TOTALS[:3]) if random.random() < 0.3 else total
             sent.append(self._sale(org, number, version, other, who, trouble, changes))
+        sent += self._edits(org, number, total, who, trouble, changes)
         if random.random() < weather.cancels:
             sent.append(
                 envelope("CANCEL", first["key"], None, org=org, order=str(number), version=random.choice((0, 5)))
@@ -194,6 +205,16 @@ class Workload:
         # Mostly in their order, sometimes an older one after a newer one, or the deletion first.
         times = [begin + later * random.random() * (index > 0) for index in range(len(sent))]
         return list(zip(times, sent, strict=True))
+
+    def _edits(
+        self, org: str, number: int, total: str, who: Contact, trouble: str, changes: dict[str, Any]
+    ) -> list[Command]:
+        """Where orders are issued anew, one in four is edited once more or twice."""
+        random = Random(f"edits {self.world.weather.seed} {org} {number}")
+        if not self.reissues(org) or random.random() > 0.25:
+            return []
+        totals = [random.choice([one for one in _TOTALS[:4] if one != total]) for _ in range(random.choice((1, 1, 2)))]
+        return [self._sale(org, number, 6 + at, other, who, trouble, changes) for at, other in enumerate(totals)]
 
     def _sale(
         self, org: str, number: int, version: int, total: str, who: Contact, trouble: str, changes: dict[str, Any]

@@ -18,6 +18,7 @@ from connectors.xero.core import answers, records
 from connectors.xero.core.events import Letter, Record
 from connectors.xero.core.payments import DECIDE
 from connectors.xero.core.rebuild_refunds import Credits, RefundRestoration
+from connectors.xero.core.rebuild_reissues import ReissueRestoration
 from connectors.xero.core.rebuild_settlements import SettlementRestoration
 from connectors.xero.core.said import Said
 from connectors.xero.core.state import Job, Refusal, Step
@@ -65,6 +66,7 @@ class Restoration:
         self._results: list[Result] = []
         self._refunds = RefundRestoration(org, books, now, self._entry, self._write)
         self._settlements = SettlementRestoration(org, now, self._entry, self._write)
+        self._reissues = ReissueRestoration(org, books, now, self._entry, self._write, self._refunds)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -98,14 +100,12 @@ class Restoration:
     def _adopt_sale(self, command: Command, finished: bool) -> bool:
         sale, entry = cast(Sale, command["body"]), self._entry(records.home(command))
         if entry is None:
-            found = self.books.by_number(sale["number"])
-            if found is None or compare.invoice(sale, None, found):
-                return True
-            entry = self._posted(command, found, str(found["InvoiceID"]), sale["number"])
-            if not (finished and _settled(sale, found)):
-                return True  # of a record that is not finished, the lane itself says that it is paid
-            self._write({**entry, "status": "PAID"})
-            return False
+            return self._adopt_invoice(command, sale, sale["number"], finished)
+        entry = self._reissued(command, sale, entry) if finished else entry
+        if _unposted(entry):
+            if records.outdated(entry, command["version"]):
+                return False
+            return self._adopt_invoice(command, sale, str(entry["number"]), finished)
         if entry["state"] != "POSTED" or entry["version"] is None or not finished:
             return False
         newer, paid = command["version"] > entry["version"], entry["status"] == "PAID"
@@ -114,10 +114,33 @@ class Restoration:
             return False
         return newer or (not paid and command["version"] == entry["version"])
 
+    def _adopt_invoice(self, command: Command, sale: Sale, number: str, finished: bool) -> bool:
+        """As `adopt`, of an order of which nothing is known to be in Xero."""
+        found = self.books.by_number(number)
+        if found is None or compare.invoice(sale, None, found):
+            return True
+        entry = self._posted(command, found, str(found["InvoiceID"]), number)
+        if not (finished and _settled(sale, found)):
+            return True  # of a record that is not finished, the lane itself says that it is paid
+        self._write({**entry, "status": "PAID"})
+        return False
+
+    def _reissued(self, command: Command, sale: Sale, entry: LedgerEntry) -> LedgerEntry:
+        """What has become of the posted invoice, if this version was to be issued instead. Of a record that is not
+        finished the lane finds that out by itself: Xero takes no number twice."""
+        newer = entry["version"] is not None and command["version"] > entry["version"]
+        if not (newer and records.paid(entry) and entry["hash"] != sale["money_hash"]):
+            return entry
+        changed = self._reissues.credited(command, entry)
+        self.counts["credited"] += changed is not entry
+        return changed
+
     def _posted(self, command: Command, found: Invoice | None, xero_id: str, number: str) -> LedgerEntry:
         """The entries of an invoice in Xero, of those of its payments that are there, and of its contact."""
         sale, home = cast(Sale, command["body"]), records.home(command)
-        entry = records.entry(self.org, home, "invoice", self._now())
+        entry, before = records.entry(self.org, home, "invoice", self._now()), self._entry(home)
+        if before is not None and _unposted(before):
+            entry["extra"] = records.settled(before)["extra"]
         entry["state"], entry["status"], entry["xero_id"], entry["number"] = "POSTED", "AUTHORISED", xero_id, number
         entry["hash"], entry["version"] = sale["money_hash"], command["version"]
         entry["observed_at"], entry["attempt"] = command["observed_at"], 1
@@ -128,15 +151,15 @@ class Restoration:
             for tender in sale["payments"]:
                 paid = _payment(found, number, tender)
                 if paid is not None:
-                    self._payment_posted(command, tender, xero_id, number, paid)
+                    self._payment_posted(command, tender, xero_id, number, paid, records.generation(entry))
         self._write(entry)
         self.counts["invoices"] += 1
         return entry
 
     def _payment_posted(
-        self, command: Command, tender: Tender, invoice_id: str, number: str, paid: Mapping[str, Any]
+        self, command: Command, tender: Tender, invoice_id: str, number: str, paid: Mapping[str, Any], generation: int
     ) -> None:
-        key = records.payment_key(command["key"], tender["ordinal"])
+        key = records.payment_key(command["key"], tender["ordinal"], generation)
         element = batch.payment_element(Step.PAYMENT, tender, invoice_id, batch.reference(number, tender))
         entry = records.entry(self.org, key, "payment", self._now(), tender["ordinal"])
         currency, marker = cast(Sale, command["body"])["currency"], batch.marker(number, tender["ordinal"])
@@ -168,7 +191,9 @@ class Restoration:
             case "SALE":
                 self._decide_sale(record, command, said, contact)
             case "CANCEL" if self._undone(records.home(command)):
-                entry = records.entry(self.org, records.home(command), "invoice", self._now())
+                home = records.home(command)
+                before = self._entry(home) or records.entry(self.org, home, "invoice", self._now())
+                entry = records.settled(before)
                 entry["state"], entry["reason"] = "VOIDED", "deleted in Kentico before it was posted"
                 entry["version"], entry["observed_at"] = command["version"], command["observed_at"]
                 self._write(entry)
@@ -187,6 +212,9 @@ class Restoration:
     def _decide_sale(self, record: Record, command: Command, said: Said, contact: Said) -> None:
         sale, entry = cast(Sale, command["body"]), self._entry(records.home(command))
         outcome, message = said.of(command["command_id"])
+        if entry is not None and _unposted(entry):
+            self._issue_anew(record, command, entry, said)
+            return
         if entry is not None and entry["state"] == "POSTED":
             self._rest_of(record, command, entry, said)
             return
@@ -194,7 +222,8 @@ class Restoration:
             return  # left alone for another version
         if contact.id:
             self._contact_of(sale["contact"], contact.id, contact.number or sale["contact"]["number"])
-        if entry is None and said.id and (outcome == "POSTED" or said.posted == command["command_id"]):
+        former = said.posted != command["command_id"] and records.is_reissue(said.number, sale["number"])
+        if entry is None and said.id and not former and (outcome == "POSTED" or said.posted == command["command_id"]):
             found = self.books.by_id(said.id)
             self.counts["changed in Xero" if found is not None else "gone from Xero"] += 1
             entry = self._posted(command, found, said.id, said.number or sale["number"])
@@ -209,11 +238,27 @@ class Restoration:
         else:
             self._waits(record, command, entry)
 
+    def _issue_anew(self, record: Record, command: Command, entry: LedgerEntry, said: Said) -> None:
+        """The former invoice is credited; the next one is not in Xero as this version wants it."""
+        outcome, message = said.of(command["command_id"])
+        if outcome in ("", "WAITING"):
+            self._waits(record, command, entry)
+        elif said.id and said.posted == command["command_id"]:
+            found = self.books.by_id(said.id)
+            self.counts["changed in Xero" if found is not None else "gone from Xero"] += 1
+            entry = self._posted(command, found, said.id, str(entry["number"]))
+            self._rest_of(record, command, entry, said)
+        elif outcome in ("REFUSED", "HELD"):
+            state: Any = outcome
+            self._write({**entry, "state": state, "reason": message})
+            self.counts["refused or held"] += 1
+
     def _rest_of(self, record: Record, command: Command, entry: LedgerEntry, said: Said) -> None:
         """The invoice is known, of this version or an older one: what was to become of its payments, or of this one?"""
         outcome, message = said.of(command["command_id"])
         same = entry["version"] == command["version"]
-        if entry["status"] != "PAID" and said.settled:
+        paid = said.settled(entry["number"], first=records.generation(entry) == 1)
+        if entry["status"] != "PAID" and paid and not records.crediting(entry):
             entry = {**entry, "status": "PAID"}
             self._write(entry)
         if outcome in ("", "WAITING"):
@@ -298,7 +343,7 @@ class Restoration:
     def _undone(self, home: str) -> bool:
         """Nothing of it is in Xero, by the ledger as it will be."""
         entry = self._entry(home)
-        return entry is None or (entry["state"] == "WAITING" and entry["xero_id"] is None)
+        return entry is None or _unposted(entry) or (entry["state"] == "WAITING" and entry["xero_id"] is None)
 
     def _other(self, number: str, home: str) -> str | None:
         """Another order's key that has this number."""
@@ -314,6 +359,11 @@ class Restoration:
 
     def _job(self, record: Record, command: Command) -> Job:
         return Job(command, record.key, record.value, record.headers, None, record.offset, records.home(command))
+
+
+def _unposted(entry: LedgerEntry) -> bool:
+    """An order whose invoice was credited, and of whose next one nothing is known to be in Xero."""
+    return records.generation(entry) > 1 and entry["xero_id"] is None and entry["state"] != "VOIDED"
 
 
 def _settled(sale: Sale, found: Invoice) -> bool:

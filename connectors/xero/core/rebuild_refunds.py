@@ -56,7 +56,10 @@ class RefundRestoration:
         if found is None or compare.credit_note(note, number, None, found):
             return True
         entry = self._posted(command, note, key, number, found)
-        there = [self._paid(command, note, number, tender, found) for tender in note["payments"]]
+        there = [
+            self.paid(command, {**note, "number": number}, tender, found, self._money_key(command, note, tender))
+            for tender in note["payments"]
+        ]
         left = found.get("RemainingCredit")
         if all(there) and left is not None and Decimal(str(left)) == 0:
             entry["status"] = "PAID"
@@ -93,13 +96,16 @@ class RefundRestoration:
             self._write({**sale, "extra": {**sale["extra"], records.share(note["refund_id"]): note["total"]}})
         return entry
 
-    def _paid(self, command: Command, note: RefundNote, number: str, tender: Tender, found: CreditNote) -> bool:
-        """The entry of a refund's payment, if Xero has it."""
+    def _money_key(self, command: Command, note: RefundNote, tender: Tender) -> str:
+        return records.refund_key(command["key"], note["refund_id"], tender["ordinal"])
+
+    def paid(self, command: Command, note: RefundNote, tender: Tender, found: CreditNote, key: str) -> bool:
+        """The entry of a payment of a credit note, if Xero has it."""
+        number = note["number"]
         marker = batch.marker(number, tender["ordinal"])
         paid = answers.paid(found, marker)
         if paid is None or compare.payment(Decimal(tender["amount"]), paid):
             return False
-        key = records.refund_key(command["key"], note["refund_id"], tender["ordinal"])
         entry = records.entry(self.org, key, "refund", self._now(), tender["ordinal"])
         element = batch.payment_element(
             Step.REFUND, tender, str(found["CreditNoteID"]), batch.reference(number, tender)

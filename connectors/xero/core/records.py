@@ -25,6 +25,8 @@ ONCE_SOLD: When = "refunds once sold"
 _GENERATION = "generation"  # in an invoice's: how often it has been issued, where that is more than once
 _NO_OLDER = "no older"  # and the version that it is issued anew for
 _CREDITED_BY = "credited by"  # in a former one's
+NOTE = "note"
+"""In its credit note's until the money is back: what is credited, as JSON, fixed at the first intention."""
 CREDITING = "CREDITING"
 """The status of a posted invoice from the intention of its credit note until that is paid back."""
 _ALONE = "alone"  # and that a request of it alone was answered 404
@@ -72,6 +74,17 @@ def next_number(of: LedgerEntry) -> str:
     """The number that the invoice gets when it is issued anew: W-1, W-1-R2, W-1-R3."""
     own = generation(of)
     return f"{str(of['number']).removesuffix(f'-R{own}')}-R{own + 1}"
+
+
+def is_reissue(number: str | None, first: str) -> bool:
+    """Whether this is the number of an order's invoice that was issued anew."""
+    own, _, generation = (number or "").rpartition("-R")
+    return own.casefold() == first.casefold() and generation.isdigit()
+
+
+def reissue_number(of: LedgerEntry) -> str:
+    """The number of the credit note by which this invoice is taken back."""
+    return f"CN-{of['number']}-reissue{generation(of)}"
 
 
 def crediting(of: LedgerEntry | None) -> bool:

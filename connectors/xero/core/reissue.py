@@ -20,7 +20,6 @@ from connectors.xero.core.state import Document, Job, Refusal, Step
 from connectors.xero.errors import CannotBeTakenBack
 from schemas.types import LedgerEntry, RefundNote, Sale
 
-_NOTE = "note"  # in the credit note's entry until the money is back: what is credited, fixed at the first intention
 _BLOCKED = "not_reissued"
 
 
@@ -62,7 +61,7 @@ class Reissues:
         def payment(ordinal: int) -> LedgerEntry | None:
             return self.desk.entry(records.payment_key(job.command["key"], ordinal, generation))
 
-        number, day = f"CN-{entry['number']}-reissue{generation}", _sale(job)["date"]
+        number, day = records.reissue_number(entry), _sale(job)["date"]
         try:
             note = reversal.note(reversal.Former(entry, payment), body, records.reissued(generation), number, day)
         except CannotBeTakenBack as error:
@@ -74,7 +73,7 @@ class Reissues:
             entry["status"] = records.CREDITING
             self.desk.write(entry)
         own = self.credits.entry(job)
-        own["extra"] = {**own["extra"], _NOTE: json.dumps(note, ensure_ascii=False)}
+        own["extra"] = {**own["extra"], records.NOTE: json.dumps(note, ensure_ascii=False)}
         self.desk.write(own)
         self.credits.send(job, own)
 
@@ -117,7 +116,7 @@ class Reissues:
         """The former invoice is done with. In one transaction it makes room for the new one, whose number is fixed."""
         former, anew = records.renewed(self.desk.fresh(job.home, "invoice"), job.command, entry)
         credited = entry.copy()
-        credited["extra"] = {name: text for name, text in entry["extra"].items() if name != _NOTE}
+        credited["extra"] = {name: text for name, text in entry["extra"].items() if name != records.NOTE}
         for changed in (former, credited, anew):
             self.desk.write(changed)
         self.desk.note([job], f"{former['number']} was credited by {credited['number']}: now {anew['number']}")
@@ -134,7 +133,7 @@ class Reissues:
 
 
 def _kept(own: LedgerEntry) -> RefundNote:
-    return cast(RefundNote, json.loads(own["extra"][_NOTE]))
+    return cast(RefundNote, json.loads(own["extra"][records.NOTE]))
 
 
 def _sale(job: Job) -> Sale:

@@ -14,18 +14,21 @@ _PARTS = frozenset({"bank_transaction", "bank_transfer"})  # of a settlement
 @dataclass(frozen=True)
 class Said:
     """`outcomes`: of each command, its last outcome and the message with it. `posted`: the command whose document is in
-    Xero, with its id and number there. `parts`: the ids of a settlement's documents, by kind."""
+    Xero, with its id and number there. `parts`: the ids of a settlement's documents, by kind. `paid`: the number under
+    which the order was last said to be PAID."""
 
     outcomes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     posted: str | None = None
     id: str | None = None
     number: str | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
+    paid: str | None = None
 
-    @property
-    def settled(self) -> bool:
-        """An order that was PAID at some version."""
-        return any(outcome == "POSTED" for outcome, _ in self.outcomes.values())
+    def settled(self, number: str | None, *, first: bool) -> bool:
+        """An order that was PAID at some version, by its first invoice or by this one."""
+        if first and any(outcome == "POSTED" for outcome, _ in self.outcomes.values()):
+            return True
+        return number is not None and self.paid == number
 
     def of(self, command_id: str) -> tuple[str, str]:
         """Outcome and message; empty where nothing was said."""
@@ -43,6 +46,8 @@ def heard(said: Said, result: Result) -> Said:
         # An order's last word repeats its invoice's id; the invoice's own says by which command it was posted.
         by = said.posted if result["kind"] == "order" and said.posted else command
         said = replace(said, posted=by, id=result["xero_id"], number=result["number"])
+    if result["kind"] == "order" and outcome == "POSTED" and result["number"]:
+        said = replace(said, paid=result["number"])
     if result["kind"] == "invoice" or (outcome == "UNCHANGED" and command in said.outcomes):
         return said
     return replace(said, outcomes={**said.outcomes, command: (outcome, result["message"] or "")})

@@ -32,9 +32,13 @@ HOME = invoice_key("shop|1")
 
 @dataclass
 class Books:
-    """Xero's invoices, by number."""
+    """Xero's invoices and credit notes, by number."""
 
     invoices: list[dict[str, Any]] = field(default_factory=list)
+    credits: list[dict[str, Any]] = field(default_factory=list)
+
+    def credit_by_number(self, number: str) -> dict[str, Any] | None:
+        return next((c for c in self.credits if c["CreditNoteNumber"].casefold() == number.casefold()), None)
 
     def by_number(self, number: str) -> dict[str, Any] | None:
         return next((i for i in self.invoices if i["InvoiceNumber"].casefold() == number.casefold()), None)
