@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, tzinfo
 from functools import cached_property
 
+from k2x.audit import reissues
 from k2x.audit.differences import Posted
-from k2x.audit.documents import Invoice
+from k2x.audit.documents import CreditNote, Invoice
 from k2x.audit.facts import CommandSeen, EntrySeen, LetterSeen, OrderSeen, ResultSeen
+from k2x.audit.reissues import Former
 from k2x.audit.scratch import Dossier
 from k2x.audit.standpoint import LONG_AGO
 from schemas.topics import CHANGES, ORDERS, dead_letter
@@ -90,7 +92,18 @@ class Case:
     @cached_property
     def posted(self) -> Posted:
         entries = [e for e in self.dossier.entries if e.kind == "payment" and e.org == self.org]
-        return Posted(self.entry, self.command, entries)
+        if self.formers and self.entry is not None:
+            entries = reissues.payments_of(self.entry.number, entries)
+        command, mine = self.command, self.invoice
+        if self.formers and self.entry is None and command is not None and mine is not None:
+            command = replace(command, number=mine.number)  # without a ledger only Xero says how it was issued anew
+        return Posted(self.entry, command, entries)
+
+    @cached_property
+    def formers(self) -> list[Former]:
+        """Invoices of it that were credited and issued anew."""
+        own = self.dossier
+        return reissues.formers(own.key, self.org, own.entries, own.invoices, own.credits)
 
     @cached_property
     def numbers(self) -> set[str]:
@@ -118,8 +131,19 @@ class Case:
         by_id = next((i for i in self.dossier.invoices if own and i.id.casefold() == own), None)
         if by_id is not None or self.in_summary:
             return by_id
-        fitting = [i for i in self.dossier.invoices if self._has_our_number(i)]
+        fitting = [i for i in self.dossier.invoices if self._has_our_number(i) and i.id not in self._taken_back]
         return max(fitting, key=lambda i: i.living, default=None)
+
+    @cached_property
+    def credits_of_reissues(self) -> list[CreditNote]:
+        """Credit notes that take back an invoice of the order, the one too that is being credited."""
+        names = {reissues.note_number(i.number).casefold() for i in self.dossier.invoices if self._has_our_number(i)}
+        names |= {reissues.note_number(former.number).casefold() for former in self.formers}
+        return [note for note in self.dossier.credits if note.number.casefold() in names]
+
+    @cached_property
+    def _taken_back(self) -> set[str]:
+        return {former.invoice.id for former in self.formers if former.invoice is not None}
 
     @cached_property
     def copies(self) -> list[Invoice]:
@@ -127,11 +151,18 @@ class Case:
         return [
             other
             for other in self.dossier.invoices
-            if other.living and other is not self.invoice and (self._has_our_number(other) or self._akin(other))
+            if other.living
+            and other is not self.invoice
+            and other.id not in self._taken_back
+            and (self._has_our_number(other) or self._akin(other))
         ]
 
     def _has_our_number(self, other: Invoice) -> bool:
-        return other.number.casefold() in {number.casefold() for number in self.numbers}
+        return reissues.first_number(other.number).casefold() in {number.casefold() for number in self._first_numbers}
+
+    @cached_property
+    def _first_numbers(self) -> set[str]:
+        return {reissues.first_number(number) for number in self.numbers}
 
     def _akin(self, other: Invoice) -> bool:
         mine, prefix = self.invoice, self._route.prefix.casefold()
@@ -203,7 +234,8 @@ class Case:
         """k2x says so: in the ledger, or, where that knows nothing, in a result. A later version may wait meanwhile."""
         entry = self.entry
         if entry is not None:
-            return entry.status == "PAID" and "POSTED" in (entry.state, entry.was)
+            # While it is credited, to be issued anew, the former version is the posted one.
+            return entry.status in ("PAID", "CREDITING") and "POSTED" in (entry.state, entry.was)
         return any(result.outcome in DONE for result in self.results)
 
     @property

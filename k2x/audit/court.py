@@ -13,6 +13,7 @@ from k2x.audit.documents import CreditNote, Invoice
 from k2x.audit.finding import Finding
 from k2x.audit.judge import Verdict, judge
 from k2x.audit.refund_case import refunds_of
+from k2x.audit.reissues import note_number
 from k2x.audit.scratch import Dossier, Scratch
 from k2x.audit.shares import Sums
 from k2x.audit.standpoint import Standpoint
@@ -61,7 +62,7 @@ class Court:
         case = Case(dossier, self._stores)
         if case.org in self.scope.orgs:
             dossier = self._scratch.beside(dossier, case.org, case.ids, case.numbers, case.references)
-            dossier = self._scratch.credits_beside(dossier, case.org, *credit_names(case))
+            dossier = self._scratch.credits_beside(dossier, case.org, *credit_names(Case(dossier, self._stores)))
             case = Case(dossier, self._stores)
         return judge(case, self.at)
 
@@ -76,6 +77,7 @@ class Court:
     def claim(self, verdict: Verdict) -> None:
         """Its documents are explained, whether the order is in the scope or not."""
         self._scratch.claim(verdict.org, verdict.claims)
+        self._scratch.claim_credits(verdict.org, verdict.credit_claims)
         for refund in verdict.refunds:
             self._scratch.claim_credits(verdict.org, refund.claims)
         for share in (verdict.share, *(refund.share for refund in verdict.refunds)):
@@ -177,6 +179,7 @@ def credit_names(case: Case) -> tuple[set[str], set[str], set[str]]:
     number, and a person refers to the invoice."""
     refunds = refunds_of(case)
     numbers = {one.number for one in refunds if one.number and not one.in_summary}
+    numbers |= {note_number(one) for one in (*case.numbers, *(i.number for i in case.dossier.invoices)) if one}
     ids = {one.entry.xero_id for one in refunds if one.entry is not None and one.entry.xero_id}
     return ids, numbers, numbers | case.numbers
 

@@ -14,11 +14,10 @@ from typing import Any
 
 from k2x.audit import differences
 from k2x.audit.daily_case import DailyCase
-from k2x.audit.differences import Difference
+from k2x.audit.differences import NOTE_CODES, Difference
 from k2x.audit.documents import Invoice, Payment
 from k2x.audit.facts import AccountSum, TenderSeen
 from k2x.audit.finding import Finding
-from k2x.audit.refunds import CODES as REFUND_CODES
 from k2x.audit.shares import ZERO
 from k2x.audit.standpoint import Standpoint
 from k2x.in_words import moment, plain, span
@@ -142,7 +141,7 @@ def _document(case: DailyCase) -> Iterator[Difference]:
     if case.day is not None and theirs.date not in (None, case.day):
         own.append(("date", f"{theirs.number} is the summary of {case.day} and has the date {theirs.date} now"))
     own += [*paid, *differences.unledgered(case.posted, theirs)]
-    yield from ((REFUND_CODES.get(code, code) if case.refunds else code, text) for code, text in own)
+    yield from ((NOTE_CODES.get(code, code) if case.refunds else code, text) for code, text in own)
     amounts = list(_amounts(case, theirs))
     yield from amounts
     if sums.complete and not amounts:

@@ -19,6 +19,23 @@ from k2x.in_words import moment, plain
 _CENT = Decimal("0.01")
 Difference = tuple[str, str]
 """A code of k2x.audit.finding, and the sentence."""
+# The differences of two documents are told of a credit note under codes of its own: other things are to be done.
+NOTE_CODES = {
+    "renumbered": "credit_note_renumbered",
+    "amount": "credit_note_amount",
+    "accounts": "credit_note_accounts",
+    "date": "credit_note_date",
+    "contact": "credit_note_contact",
+    "reference": "credit_note_reference",
+    "credited": "credit_note_allocated",
+    "payment_deleted": "refund_payment_deleted",
+    "payment_amount": "refund_payment_amount",
+    "payment_account": "refund_payment_account",
+    "payment_foreign": "refund_payment_foreign",
+    "payment_doubled": "refund_doubled",
+    "overpaid": "refund_doubled",
+    "not_paid": "refund_unpaid",
+}
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,10 @@ CODES: dict[str, tuple[str, str]] = {
     "order_beside_summary": ("doubled", "Void the order's own invoice in Xero: the day's summary holds it."),
     "duplicate_summary": ("doubled", "Void the copy in Xero; see {summary} for the one that k2x has posted."),
     "duplicate_invoice": ("doubled", "Void the copy in Xero; the order's own invoice is the one that k2x has posted."),
+    "former_not_credited": (
+        "doubled",
+        "Enter the credit note in Xero again, with its payments: the order's newer invoice is its only one.",
+    ),
     "payment_doubled": ("doubled", "Delete the second payment in Xero."),
     "overpaid": ("doubled", "Delete the payment that is too much in Xero."),
     "duplicate_credit_note": ("doubled", "Void the copy in Xero, unless the customer was given the money back twice."),

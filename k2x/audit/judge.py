@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from k2x.audit import differences, membership
+from k2x.audit import differences, membership, reissues
 from k2x.audit.case import Case
 from k2x.audit.documents import Invoice
 from k2x.audit.facts import EntrySeen, LetterSeen, OrderSeen
@@ -29,9 +29,10 @@ _WORDS = {"SUPPRESSED": "suppressed", "CANCELLED": "suppressed", "WAITING": "wai
 class Verdict:
     """One order. `state`: posted, suppressed, dead_lettered, waiting, parked, in_flight or lost.
 
-    `kentico`: its total where it is in Xero or must be; `xero`: what Xero has for it, copies included. `claims`: ids
-    of the invoices that it explains. `findings` are of the sale; each of its refunds has its own. `share`: what it adds
-    to its day's summary, where it is in one.
+    `kentico`: its total where it is in Xero or must be; `xero`: what Xero has for it, copies included, and without what
+    was credited to be issued anew. `claims` and `credit_claims`: ids of the invoices, and of the credit notes of no
+    refund, that it explains. `findings` are of the sale; each of its refunds has its own.
+    `share`: what it adds to its day's summary, where it is in one.
     """
 
     key: str
@@ -49,6 +50,7 @@ class Verdict:
     xero: Decimal = Decimal(0)
     currency: str = ""
     claims: frozenset[str] = frozenset()
+    credit_claims: frozenset[str] = frozenset()
     refunds: tuple[RefundVerdict, ...] = ()
     share: Share | None = None
 
@@ -292,15 +294,27 @@ class _Judgement:
     def _say(self, code: str, text: str, number: str | None = None) -> None:
         self._off.append((code, text, self.case.posted.number if number is None else number))
 
+    def _formers(self) -> None:
+        """Invoices that were credited and issued anew: whole, and given back."""
+        case = self.case
+        sales = [command for command in case.commands if command.kind == "SALE"]
+        for former in case.formers:
+            for code, text in reissues.judge(former, sales, case.dossier.entries, case.dossier.payments):
+                self._say(code, text, former.number)
+
     def _made(self, state: str, *, claims: bool = True) -> Verdict:
         case, mine = self.case, self.case.invoice
+        if not case.dossier.late:
+            self._formers()
         posted = state == "posted"
         seen = next(iter(case.made_from), case.latest) if posted else case.latest
         explained = case.copies if mine is None or case.in_summary else (mine, *case.copies)
         own = frozenset(i.id for i in explained) if claims else frozenset()
         currency = (seen.currency if seen is not None else None) or (case.command.currency if case.command else "")
         place = (case.org, case.store, case.dossier.key)
-        there = [i.total for i in case.dossier.invoices if i.living and i.id in own]
+        former = {one.invoice.id: one for one in case.formers if one.invoice is not None}
+        counted = own | {id_ for id_, one in former.items() if not one.taken_back}
+        there = [i.total for i in case.dossier.invoices if i.living and i.id in counted]
         if case.in_summary and posted and mine is not None and mine.living and case.entry is not None:
             there.append(case.entry.total or Decimal(0))
         due = posted or state == "lost" or bool(there)
@@ -319,7 +333,8 @@ class _Judgement:
             kentico=seen.total if seen is not None and due else Decimal(0),
             xero=sum(there, Decimal(0)),
             currency=mine.currency if mine is not None else currency,
-            claims=own,
+            claims=own | frozenset(former),
+            credit_claims=frozenset(note.id for note in case.credits_of_reissues),
             refunds=judge_refunds(case, self.at),
             share=membership.share_of(case),
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from functools import cached_property
 
+from k2x.audit import reissues
 from k2x.audit.case import Case
 from k2x.audit.differences import Posted
 from k2x.audit.documents import CreditNote
@@ -131,7 +132,8 @@ class RefundCase:
 def refunds_of(case: Case) -> list[RefundCase]:
     """Every refund of the order that anything speaks of, as they came."""
     own = case.dossier
-    known = dict.fromkeys(one.refund for some in (own.commands, own.entries) for one in some if one.refund)
+    told = (one.refund for some in (own.commands, own.entries) for one in some if one.refund)
+    known = dict.fromkeys(id_ for id_ in told if not id_.startswith(reissues.MARK))
     sent_as: dict[str, set[str]] = {id_: {id_} for id_ in known}
     for seen in own.orders:
         if seen.refund is not None:

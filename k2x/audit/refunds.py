@@ -23,23 +23,6 @@ from schemas.topics import ORDERS, commands
 
 # What became of an order whose event told of a refund became of the refund, where no command of it was made.
 _WORDS = {"SUPPRESSED": "suppressed", "CANCELLED": "suppressed", "UNCHANGED": "suppressed", "PARKED": "waiting"}
-# The differences of two documents are told of a credit note under codes of its own: other things are to be done.
-CODES = {
-    "renumbered": "credit_note_renumbered",
-    "amount": "credit_note_amount",
-    "accounts": "credit_note_accounts",
-    "date": "credit_note_date",
-    "contact": "credit_note_contact",
-    "reference": "credit_note_reference",
-    "credited": "credit_note_allocated",
-    "payment_deleted": "refund_payment_deleted",
-    "payment_amount": "refund_payment_amount",
-    "payment_account": "refund_payment_account",
-    "payment_foreign": "refund_payment_foreign",
-    "payment_doubled": "refund_doubled",
-    "overpaid": "refund_doubled",
-    "not_paid": "refund_unpaid",
-}
 
 
 @dataclass(frozen=True)
@@ -70,6 +53,7 @@ def judge_refunds(case: Case, at: Standpoint | None) -> tuple[RefundVerdict, ...
         return ()
     made = [_Judgement(one, at) for one in cases]
     taken = {one.refund.note.id for one in made if one.refund.note is not None}
+    taken |= {note.id for note in case.credits_of_reissues}
     for other in case.dossier.credits:
         if other.id not in taken:
             mine = next((one for one in made if one.refund.is_copy(other)), None)
@@ -213,7 +197,7 @@ class _Judgement:
             if refund.entry is not None:
                 found += differences.unledgered(refund.posted, note)
         for code, text in found:
-            self._say(CODES.get(code, code), text)
+            self._say(differences.NOTE_CODES.get(code, code), text)
         if refund.entry is not None:
             self._said_otherwise(refund.entry)
 

@@ -61,7 +61,13 @@ def booked(account: str, amount: str = "24.00", tax_type: str = "OUTPUT2", lines
     return AccountSum(account, tax_type, Decimal(amount), lines)
 
 
-BESIDE = {"over_refunded", "duplicate_credit_note", "foreign_credit_note", "possible_double_refund"}
+BESIDE = {
+    "former_not_credited",
+    "over_refunded",
+    "duplicate_credit_note",
+    "foreign_credit_note",
+    "possible_double_refund",
+}
 """With those that begin with refund and credit_note, these are proved in test_refunds.py."""
 
 # -- drifted, doubled, unmatched ------------------------------------------------------------------------------------
