@@ -58,6 +58,7 @@ def note(former: Former, theirs: Mapping[str, Any], refund_id: str, number: str,
         "total": f"{total:.2f}",
         "total_tax": f"{tax:.2f}",
         "payments": _money_back(former, theirs, day),
+        "summary": None,
     }
 
 

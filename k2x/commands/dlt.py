@@ -103,7 +103,9 @@ def show(config: Path, which: str, as_json: bool) -> None:
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many letters a second.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
-    "--decision", type=click.Choice(DECISIONS), help="For class held. Only skip is possible now, of any class."
+    "--decision",
+    type=click.Choice(DECISIONS),
+    help="For held letters. skip: dealt with. post: Xero was corrected by hand. reissue: credit and post anew.",
 )
 @click.option("--by", default="k2x dlt redrive", show_default=True, help="Who decides: kept on record.")
 def redrive(

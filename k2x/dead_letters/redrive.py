@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -34,8 +34,12 @@ from schemas.topics import (
 
 MOST_REPLAYS = 5  # DESIGN's quarantine: what has failed so often needs a person, not another try
 DECISIONS = ("post", "skip", "reissue")
-# What the sink does with the header x-decision on a held command. It reads none yet; name here what it learns.
-SINK_DECISIONS: frozenset[str] = frozenset()
+# What the sink does with the header x-decision on a held command, by the letter's code.
+SINK_DECISIONS: Mapping[str, frozenset[str]] = {
+    "other_money": frozenset({"post", "reissue"}),
+    "not_reissued": frozenset({"post", "reissue"}),
+    "deleted_after_posting": frozenset({"post"}),
+}
 DECISION_HEADER = "x-decision"
 REPLAY_COUNT = "x-replay-count"
 REPLAY_ID = "x-replay-id"  # of a letter that a replay met: sent again by a person, it is no longer that replay's
@@ -43,11 +47,10 @@ REPLAY_ID = "x-replay-id"  # of a letter that a replay met: sent again by a pers
 _SOURCE_OF = {PARKED: ORDERS, CUSTOMERS_PARKED: CUSTOMERS, PRODUCTS_PARKED: PRODUCTS}
 _SOURCE_OF |= {replay: source for source, replay in REPLAY_OF.items()}
 _CHUNK = 100  # records a delivery: an interruption leaves at most so many in doubt
-_NO_DECISIONS = (
-    "--decision {decision} is not possible yet: the sink of this version of k2x reads no decisions, so a held version "
-    "would only be held again. Only --decision skip is possible now: it marks the letter as dealt with. Do what is to "
-    "be done in Xero by hand, then skip."
-)
+_MEANINGS = {
+    "reissue": "an order whose money changed is to be credited and issued anew",
+    "post": "Xero has been corrected by hand to this version, or its invoice voided because the order was deleted",
+}
 
 
 class Delivery(Protocol):
@@ -82,9 +85,10 @@ def plan(
     foreign: Iterable[str] = (),
 ) -> list[Step]:
     """What a redrive would do, oldest letter first, and no more than `most` of them. DecisionImpossible for a decision
-    that the sink does not take. `foreign`: topics of other producers (Debezium) that letters may go back to."""
-    if decision is not None and decision != "skip" and decision not in SINK_DECISIONS:
-        raise DecisionImpossible(_NO_DECISIONS.format(decision=decision))
+    that makes no sense for any of them. `foreign`: topics of other producers (Debezium) that letters may go back to."""
+    letters = list(letters)
+    if decision is not None and decision != "skip" and letters and not any(_fits(one, decision) for one in letters):
+        raise DecisionImpossible(_impossible(decision, letters))
     known = {topic.name for topic in all_topics(orgs)} | set(foreign)
     steps: list[Step] = []
     acting = 0
@@ -113,9 +117,23 @@ def _step(letter: Letter, decision: str | None, known: set[str]) -> Step:
         )
     if held and decision is None:
         return Step(letter, left="held: a person must decide. `--decision skip` once you have dealt with it in Xero")
-    if decision is not None and not held:
-        return Step(letter, left=f"--decision {decision} is for class held; this one is {letter.error_class}")
+    if decision is not None and not _fits(letter, decision):
+        return Step(letter, left=_impossible(decision, [letter]))
     return Step(letter, to=origin(letter, known), decision=decision)
+
+
+def _fits(letter: Letter, decision: str) -> bool:
+    """Whether whoever takes the letter again knows what to do with this decision."""
+    return letter.error_class == ErrorClass.HELD and decision in SINK_DECISIONS.get(letter.code, frozenset())
+
+
+def _impossible(decision: str, letters: Sequence[Letter]) -> str:
+    codes = ", ".join(sorted({letter.code or "no code" for letter in letters}))
+    takes = " and ".join(sorted(code for code, decisions in SINK_DECISIONS.items() if decision in decisions))
+    return (
+        f"--decision {decision} means that {_MEANINGS[decision]}: it is for held letters of {takes}, not for {codes}. "
+        "Do what is to be done in Xero or Kentico by hand, then `--decision skip`, or redrive without a decision."
+    )
 
 
 def origin(letter: Letter, known: set[str]) -> str:

@@ -351,16 +351,43 @@ def test_one_letter_sent_by_name_again_and_again_is_quarantined_too(office: Offi
     assert codes == [0] * MOST_REPLAYS + [1]
 
 
-def test_a_held_letter_waits_for_a_decision_and_can_only_be_skipped(office: Office) -> None:
+def test_a_decision_goes_to_the_sink_with_the_letter(office: Office) -> None:
+    for decision in ("post", "reissue"):
+        number = office.number()
+        key = f"shop|{number}"
+        office.write(office.sale_letter(number, error_class=ErrorClass.HELD, code="other_money"))
+        assert office.run("dlt", "redrive", key, "--decision", decision, "--yes").exit_code == 0
+        (sent,) = office.read(SALES, key.encode())
+        assert dict(sent.headers())["x-decision"] == decision.encode()
+
+
+@pytest.mark.parametrize(
+    ("code", "error_class", "decision"),
+    [
+        ("deleted_after_posting", ErrorClass.HELD, "reissue"),
+        ("refund_of_unpaid", ErrorClass.HELD, "post"),
+        ("invoice_differs", ErrorClass.CONFLICT, "reissue"),
+    ],
+)
+def test_a_decision_that_makes_no_sense_for_a_letter_is_refused_with_a_sentence(
+    office: Office, code: str, error_class: ErrorClass, decision: str
+) -> None:
+    number = office.number()
+    key = f"shop|{number}"
+    office.write(office.sale_letter(number, error_class=error_class, code=code))
+    result = office.run("dlt", "redrive", key, "--decision", decision, "--yes")
+    assert result.exit_code == 1
+    assert f"--decision {decision} means that" in result.output
+    assert f"not for {code}" in result.output
+    assert office.read(SALES, key.encode()) == []
+
+
+def test_a_held_letter_waits_for_a_decision_and_may_be_skipped(office: Office) -> None:
     number = office.number()
     key = f"shop|{number}"
     office.write(office.sale_letter(number, error_class=ErrorClass.HELD, code="other_money"))
     undecided = office.run("dlt", "redrive", key, "--yes")
     assert (undecided.exit_code, "a person must decide" in undecided.output) == (1, True)
-    for decision in ("post", "reissue"):
-        result = office.run("dlt", "redrive", key, "--decision", decision, "--yes")
-        assert result.exit_code == 1
-        assert "Only --decision skip is possible now" in result.output
     assert office.read(SALES, key.encode()) == []
     assert office.run("dlt", "redrive", key, "--decision", "skip", "--yes").exit_code == 0
     assert office.read(SALES, key.encode()) == []

@@ -142,7 +142,9 @@ class Sales:
         if decision == "post":
             self.corrected(job)
         elif decision == "reissue" or sale["on_other_money"] == "REISSUE":
-            if finished:
+            if sale["summary"] is not None:
+                self.hold(job, "It is not credited and issued anew, because its store posts daily summaries.")
+            elif finished:
                 self.reissue(job)
             else:
                 self.hold(job, "It is not credited and issued anew, because it is not PAID.")
