@@ -214,6 +214,7 @@ class Coverage:
             "products": {"mode": "all"},
             "write_back": _WRITE_BACK,
             "refunds": {"statuses": ["Refunded"]},
+            "on_other_money": "reissue",
         }
         rates = {"20": "OUTPUT2", "5": "RROUTPUT", "0": "ZERORATEDOUTPUT"}
         xperience = {

@@ -110,7 +110,9 @@ def _end(
         truth = source.shop.database.truth(source.orders[kind])
         good = invoice.get("Status") == "PAID" and f"{float(invoice['Total']):.2f}" == truth["total_price"]
         return "invoice PAID" if good else ""
-    if kind in ("edited", "deleted"):
+    if kind == "edited":
+        return _issued_anew(source, books)
+    if kind == "deleted":
         held = any("HELD" in one for one in said(kind))
         return "held, invoice as it was" if held and as_it_was(kind) else ""
     if kind in ("given_back", "refunded"):
@@ -132,6 +134,22 @@ def _end(
     written = (row["OrderXeroInvoiceNumber"], row["OrderXeroStatus"]) == (_number(source, "paid"), "PAID")
     way = "PATCH" if source.name in XPERIENCE else "PUT"
     return f"number, status by {way}" if written else ""
+
+
+def _issued_anew(source: Source, books: dict[str, Any]) -> str:
+    """The newest invoice has the edited order's money and number in the shop; each former one is credited. (A shop may
+    show an edit half done, which is then an edit of its own.)"""
+    first, invoices = _number(source, "edited"), _invoices(books)
+    numbers = [first, *sorted(number for number in invoices if number.startswith(f"{first}-R"))]
+    credited = {n["CreditNoteNumber"]: n["Total"] for n in books["credit_notes"] if n["Status"] == "PAID"}
+    for generation, number in enumerate(numbers[:-1], 1):
+        if credited.get(f"CN-{number}-reissue{generation}") != invoices[number]["Total"]:
+            return ""
+    truth, newest = source.shop.database.truth(source.orders["edited"]), invoices[numbers[-1]]
+    row = source.shop.database.get(ORDER, source.orders["edited"])
+    same = f"{float(newest['Total']):.2f}" == truth["total_price"] and newest["Status"] == "PAID"
+    good = len(numbers) > 1 and same and row["OrderXeroInvoiceNumber"] == numbers[-1]
+    return "credited, issued anew" if good else ""
 
 
 def _number(source: Source, what: str) -> str:
