@@ -161,7 +161,7 @@ class Ends:
         if not self.world.workload.reissues(order.org):
             return
         refunded = any(record.command["kind"] == "REFUND" for record in order.records)
-        if "not_reissued" in codes and not refunded:
+        if codes & {"not_reissued", "other_money"} and not refunded:
             yield "as ordered", f"{name} was not issued anew, though nothing was refunded"
         if codes & {"not_reissued", "other_money"}:
             return

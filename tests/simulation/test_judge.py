@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from connectors.xero import batch
+from connectors.xero import batch, reversal
 from connectors.xero.budget import Budget, Limits, _Day
 from connectors.xero.core import records
 from connectors.xero.core.contacts import Contacts
@@ -24,6 +24,7 @@ from connectors.xero.core.troubles import Troubles
 from connectors.xero.core.watermark import Watermark
 from connectors.xero.settings import CoreSettings
 from schemas.letters import ErrorClass
+from schemas.types import RefundNote
 from tests.simulation.judge import Violation
 from tests.simulation.run import run
 from tests.simulation.test_key_edges import Edge
@@ -109,6 +110,35 @@ def _versions_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Sales, "start", start)
 
 
+def _credited_otherwise(patch: pytest.MonkeyPatch) -> None:
+    note = reversal.note
+
+    def other(*given: Any) -> RefundNote:
+        made = note(*given)
+        return {**made, "credit_note": made["credit_note"].replace('"OUTPUT2"', '"NONE"')}
+
+    patch.setattr(reversal, "note", other)
+
+
+def _too_early(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Payments, "pay", _without_refunds(Payments.pay))
+
+
+def _without_refunds(pay: Any) -> Any:
+    def paying(self: Payments, job: Any, found: Any) -> None:
+        if job.note is None:
+            pay(self, job, found)
+        else:
+            job.due = Decimal(0)
+            self.settle(job)
+
+    return paying
+
+
+def _edits_held(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Sales, "_other_money", lambda self, job, sale, finished: self.hold(job))
+
+
 def _never_indexed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Contacts, "index_ready", lambda self: None)
 
@@ -137,9 +167,16 @@ SABOTAGES: dict[str, tuple[str, Patch, Weather]] = {
     "told twice": ("one end each", _told_twice, _weather()),
     "letters changed": ("letters keep their bytes", _letters_changed, _weather(trouble=1.0)),
     "never full": ("memory bounded", _never_full, _weather(orders=60, spread=0.0, settings=_SMALL)),
-    "versions forgotten": ("a replay writes nothing", _versions_forgotten, _weather(trouble=0.0)),
+    "versions forgotten": (
+        "a replay writes nothing",
+        _versions_forgotten,
+        _weather(trouble=0.0, versions=0.0, edits=0.0),
+    ),
     "never indexed": ("comes to its end", _never_indexed, _weather()),
     "payments of another invoice": ("invoice before payment", _wrong_marker, _weather()),
+    "credited otherwise": ("taken back as it was", _credited_otherwise, _weather(edits=1.0)),
+    "issued anew before the money is back": ("once in Xero", _too_early, _weather(edits=1.0)),
+    "edits held": ("as ordered", _edits_held, _weather(trouble=0.0, refunds=0.0, edits=1.0)),
     "sound orders refused": ("as ordered", _refuses, _weather(trouble=0.0)),
 }
 

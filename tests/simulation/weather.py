@@ -84,6 +84,7 @@ class Weather:
     copy_lost: float = 0.0  # when a process is started: its local copies are gone
     trouble: float = 0.05  # of the orders: wrong from the start
     versions: float = 0.3
+    edits: float = 0.25  # of orders whose store has them issued anew
     cancels: float = 0.05
     refunds: float = 0.15
     settlements: int = 0  # of an organisation

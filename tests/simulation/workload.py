@@ -211,7 +211,7 @@ class Workload:
     ) -> list[Command]:
         """Where orders are issued anew, one in four is edited once more or twice."""
         random = Random(f"edits {self.world.weather.seed} {org} {number}")
-        if not self.reissues(org) or random.random() > 0.25:
+        if not self.reissues(org) or random.random() >= self.world.weather.edits:
             return []
         totals = [random.choice([one for one in _TOTALS[:4] if one != total]) for _ in range(random.choice((1, 1, 2)))]
         return [self._sale(org, number, 6 + at, other, who, trouble, changes) for at, other in enumerate(totals)]
