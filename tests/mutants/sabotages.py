@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 _XERO, _TESTS = "connectors/xero", "tests/connectors/xero"
 _LANE, _DOUBT, _WAITING = (f"{_TESTS}/core/test_{name}.py::" for name in ("lane", "doubt", "waiting"))
+_REISSUE = f"{_TESTS}/core/test_reissue.py::"
 _REFUNDS = f"{_TESTS}/core/test_refunds.py::"
 _BUDGET, _CLIENT = f"{_TESTS}/test_budget.py::", f"{_TESTS}/test_client.py::"
 
@@ -142,7 +143,7 @@ SABOTAGES: tuple[Sabotage, ...] = (
         "older_version_let_through",
         "a version below the posted one is not left alone",
         f"{_XERO}/core/sales.py",
-        "        if version < posted or (version == posted and finished):\n",
+        "        if version < posted or (version == posted and (finished or records.crediting(entry))):\n",
         "        if version == posted and finished:\n",
         (_LANE + "test_a_version_at_or_below_the_posted_one_is_left_alone",),
     ),
@@ -249,6 +250,38 @@ SABOTAGES: tuple[Sabotage, ...] = (
         """ - records.taken_by_others(sale, note["refund_id"])\n""",
         "\n",
         (_REFUNDS + "test_several_refunds_of_an_order_never_exceed_it",),
+    ),
+    Sabotage(
+        "reissue_without_a_look",
+        "an invoice is credited though Xero does not hold what the ledger says",
+        f"{_XERO}/reversal.py",
+        "    if found:\n        raise CannotBeTakenBack",
+        "    if False:\n        raise CannotBeTakenBack",
+        (_REISSUE + "test_an_invoice_that_is_not_what_the_ledger_says_is_held_with_the_reason",),
+    ),
+    Sabotage(
+        "reissue_before_the_money_is_back",
+        "the new invoice is sent while money of the former one is not given back",
+        f"{_XERO}/core/credits.py",
+        "        if not job.refused and left == 0:\n",
+        "        if True:\n",
+        (_REISSUE + "test_while_money_is_not_back_no_new_invoice_comes_and_refunds_wait",),
+    ),
+    Sabotage(
+        "former_payment_key_reused",
+        "a payment of the new invoice is taken for one of the former",
+        f"{_XERO}/core/sales.py",
+        'records.payment_key(job.command["key"], ordinal, records.generation(self.desk.entry(job.home)))',
+        'records.payment_key(job.command["key"], ordinal)',
+        (_REISSUE + "test_an_edited_order_is_credited_as_it_was_and_issued_anew",),
+    ),
+    Sabotage(
+        "older_version_takes_the_new_number",
+        "while an order is issued anew, an older version of it is posted instead",
+        f"{_XERO}/core/records.py",
+        "    return least is not None and version < datetime.fromisoformat(least)\n",
+        "    return False\n",
+        (_REISSUE + "test_a_refused_new_invoice_is_not_taken_by_an_older_version",),
     ),
     Sabotage(
         "refund_superseded",

@@ -373,7 +373,8 @@ def test_a_contact_that_is_unknown_when_the_order_is_credited_goes_to_a_person()
         else original(call, now)
     )
     world.put(_edit(1), _edit(2)).run()
-    assert world.outcomes()[-2:] == ["POSTED", "REFUSED"] or world.outcomes()[-2:] == ["REFUSED", "POSTED"]
+    told = [outcome for outcome in world.outcomes() if outcome != "WAITING"]
+    assert sorted(told[-2:]) == ["POSTED", "REFUSED"]
     assert "W-1-R2" not in _books(world)
     assert world.entry(HOME)["status"] == "PAID"
 
