@@ -267,6 +267,35 @@ def test_show_of_a_command_and_of_what_cannot_be_read(office: Office) -> None:
     assert office.run("dlt", "show", f"{ORDERS_DLT}:0:999999").exit_code == 1
 
 
+def summary_command(number: int) -> dict[str, Any]:
+    """A day's own command, closed with two orders; `number`: the day's."""
+    day = f"2026-11-{number:02}"
+    name = f"S{day.replace('-', '')}-GBP"
+    lines = [{"account": "200", "tax_type": "OUTPUT2", "tracking": "", "net": "100.00", "tax": "20.00"}]
+    part = {
+        "number": f"W-{name}", "day": day, "closes_at": datetime(2026, 11, number, 3, tzinfo=UTC), "rate": None,
+        "base_total": None, "lines": lines, "orders": 2,
+    }  # fmt: skip
+    command: Any = sink_commands.sale(0, number=f"W-{name}", summary=part)
+    return named({**command, "key": f"shop|web/{name}", "order_id": f"web/{name}", "command_id": f"shop|web/{name}@0"})
+
+
+def test_a_summarys_letter_tells_the_day_and_is_resolved_by_the_end_of_the_summary(office: Office) -> None:
+    command = summary_command(9)
+    key = command["key"]
+    origin = Origin(SALES, 0, 5, "sink-uk", "post")
+    office.write(office._letter(origin, key, office.codec.encode("command", command), key))
+    shown = office.run("dlt", "show", key).output
+    assert "Summary W-S20261109-GBP of 2 orders of shop/web on 2026-11-09, for Xero organisation uk" in shown
+    (letter,) = [row for row in office.ls() if row["order"] == key]
+    later = command["version"] + timedelta(seconds=1)
+    office.write(office.result(key, "POSTED", later, kind="invoice"))
+    assert [row["state"] for row in office.ls() if row["letter"] == letter["letter"]] == ["open"]
+    office.write(office.result(key, "POSTED", later, kind="summary", number="W-S20261109-GBP"))
+    (row,) = [row for row in office.ls("--all") if row["letter"] == letter["letter"]]
+    assert (row["state"], row["state_reason"].startswith("posted as W-S20261109-GBP")) == ("resolved", True)
+
+
 def test_redrive_sends_the_same_bytes_to_the_origin_and_counts(office: Office) -> None:
     number = office.number()
     key = f"emea|{number}".encode()
