@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol, cast
 
 import structlog
@@ -215,7 +216,8 @@ class LaneRunner:
         budget = Budget(self._limits, self._clock.mono())
         self._make_whole(store, standing, budget, takeover)
         decode = cast(Callable[[bytes], Command], self._codec.decode)
-        core = Lane(self.org, self._settings.core, store, budget, uuid.uuid4().hex, decode, takeover)
+        encode = partial(self._codec.encode, "command")
+        core = Lane(self.org, self._settings.core, store, budget, uuid.uuid4().hex, decode, encode, takeover)
         self._do(core.handle(Restored(offset), self._clock.now()), core)
         self.start_offset = offset
         self._metrics.state(self.org, "running")

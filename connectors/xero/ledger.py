@@ -133,6 +133,12 @@ class LedgerStore:
         row = self._db.execute(query, (number, kind)).fetchone()
         return str(row[0]) if row else None
 
+    def scan(self, prefix: str, after: str, limit: int) -> list[LedgerEntry]:
+        """Entries whose keys begin so and come after `after`, in the order of their keys."""
+        query = "SELECT value FROM ledger WHERE key > ? AND key < ? ORDER BY key LIMIT ?"
+        rows = self._db.execute(query, (max(prefix, after), f"{prefix}\U0010ffff", limit)).fetchall()
+        return [cast(LedgerEntry, self._codec.decode(row[0])) for row in rows]
+
     def waiting(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[tuple[datetime, str]]:
         """(retry_at, key) of waiting entries that are due, in this order."""
         since, key = (_micros(after[0]), after[1]) if after else (-1, "")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -97,6 +98,7 @@ class Rebuild:
             finished,
             cast(Callable[[bytes], Command], tools.codec.decode),
             lambda: tools.now().at,
+            partial(tools.codec.encode, "command"),
         )
         self._restoration.counts.update(self.file.counts())  # of a former life
         self._told = float("-inf")

@@ -21,6 +21,7 @@ class CoreSettings(BaseModel):
     moment: float = Field(5.0, gt=0, description="trouble longer than this puts the order into the ledger as WAITING")
     retry: float = Field(600.0, gt=0, description="a WAITING order that no batch drives is tried again after this")
     auth_retry: float = Field(60.0, gt=0, description="how often a lane that Xero keeps out knocks again")
+    summary_quiet: float = Field(300.0, gt=0, description="a day's summary closes when no order came for so long")
     outage_backoff: float = Field(1.0, gt=0, description="first wait when Xero is offline; doubles to a minute")
     repeat_backoff: float = Field(1.0, gt=0, description="first wait before an unclear call is repeated; doubles to 30")
     intake: int = Field(400, ge=1, description="unfinished orders in memory: eight full batches")

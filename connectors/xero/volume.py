@@ -13,7 +13,10 @@ from connectors.xero.calls import Answer, Call
 
 ADVISED = 1000  # sales invoices in 30 days
 WINDOW = timedelta(days=30)
-REMEDY = "Consider summary mode for its busiest stores: one invoice a store and day (docs/bookkeeping.md)."
+REMEDY = (
+    "Consider summary mode for its busiest stores, one invoice a store and day: "
+    "`posting: {mode: summary, from: <first day>}` in the rules (docs/summaries.md)."
+)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol, cast
 
 from connectors.xero.budget import Budget, Limits
@@ -112,7 +113,8 @@ class PaperLane:
         self._wake = self._mono
         budget = Budget(replace(limits, day=_NO_DAY, day_reserve=0), self._mono - _KNOWN_S)
         # What was under way when the lane took over has long come to its end.
-        self._lane = Lane(org, core, ledger, budget, "paper", self._decode, self._mono - _KNOWN_S)
+        encode = partial(codec.encode, "command")
+        self._lane = Lane(org, core, ledger, budget, "paper", self._decode, encode, self._mono - _KNOWN_S)
         self._lane.refresh.read_at.update(dict.fromkeys(due({}, 0.0), float("inf")))  # reference data is not read here
         self._tell(Restored(0))
 

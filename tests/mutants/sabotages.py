@@ -11,6 +11,7 @@ _XERO, _TESTS = "connectors/xero", "tests/connectors/xero"
 _LANE, _DOUBT, _WAITING = (f"{_TESTS}/core/test_{name}.py::" for name in ("lane", "doubt", "waiting"))
 _REISSUE = f"{_TESTS}/core/test_reissue.py::"
 _REFUNDS = f"{_TESTS}/core/test_refunds.py::"
+_SUMMARIES = f"{_TESTS}/core/test_summaries.py::"
 _BUDGET, _CLIENT = f"{_TESTS}/test_budget.py::", f"{_TESTS}/test_client.py::"
 
 
@@ -246,8 +247,8 @@ SABOTAGES: tuple[Sabotage, ...] = (
     Sabotage(
         "refunds_exceed_the_sale",
         "what other refunds took of the invoice is forgotten",
-        f"{_XERO}/core/refunds.py",
-        """ - records.taken_by_others(sale, note["refund_id"])\n""",
+        f"{_XERO}/core/records.py",
+        """ - taken_by_others(sale, note["refund_id"])\n""",
         "\n",
         (_REFUNDS + "test_several_refunds_of_an_order_never_exceed_it",),
     ),
@@ -290,5 +291,45 @@ SABOTAGES: tuple[Sabotage, ...] = (
         """            self.hold_refund(job, records.BEHIND, _BEHIND)\n""",
         "",
         (_REFUNDS + "test_refunds_behind_an_order_that_waits_are_all_kept_beside_its_newest_version",),
+    ),
+    Sabotage(
+        "member_without_its_order",
+        "a summary is said to hold an order whose own entry does not say so",
+        f"{_XERO}/core/summaries.py",
+        "        self.desk.write(self._kept(job, self.desk.fresh(job.home, records.ORDER), key, number))\n",
+        "        self._kept(job, self.desk.fresh(job.home, records.ORDER), key, number)\n",
+        (_SUMMARIES + "test_a_days_orders_are_one_invoice_and_each_is_told",),
+    ),
+    Sabotage(
+        "summary_not_frozen",
+        "what a summary holds is not on the log before its document leaves",
+        f"{_XERO}/core/summaries.py",
+        "        job.value = self.encode(job.command)\n",
+        "",
+        (_SUMMARIES + "test_what_a_summary_holds_is_on_the_log_before_its_document_leaves",),
+    ),
+    Sabotage(
+        "late_order_into_a_closed_summary",
+        "a late order is counted into a document that Xero has already",
+        f"{_XERO}/core/summaries.py",
+        """            elif entry["extra"].get("phase") != OPEN:\n""",
+        """            elif entry["extra"].get("phase") == EMPTY:\n""",
+        (_SUMMARIES + "test_a_late_order_goes_into_a_supplement_and_never_into_a_closed_summary",),
+    ),
+    Sabotage(
+        "closed_while_orders_come",
+        "orders that come while a summary is added up are missing in its document",
+        f"{_XERO}/core/summaries.py",
+        "        if self.closing.pop(home, None) is not None:\n",
+        "        if self.closing.get(home) is None and False:\n",
+        (_SUMMARIES + "test_an_order_that_comes_while_its_summary_is_added_up_is_in_the_document",),
+    ),
+    Sabotage(
+        "refund_of_a_summary_without_its_share",
+        "a refund in a day's credit note is not counted against its order",
+        f"{_XERO}/core/summaries.py",
+        """        taken["extra"] = {**taken["extra"], records.share(note["refund_id"]): note["total"]}\n""",
+        "",
+        (_SUMMARIES + "test_refunds_of_a_day_never_exceed_their_order",),
     ),
 )

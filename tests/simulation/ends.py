@@ -14,6 +14,7 @@ from connectors.xero.sandbox.documents import Document
 from schemas.types import LedgerEntry, Payout, RefundNote, Result, Sale
 from tests.connectors.xero.core.world import CODEC
 from tests.simulation.judge import FINAL, REISSUE, taken_back
+from tests.simulation.summaries import is_summary
 from tests.simulation.workload import Order, Record
 from tests.simulation.xero import APP, ARCHIVED, Request
 
@@ -67,6 +68,7 @@ class Ends:
         yield from self._settlements()
         for org in self.world.weather.orgs:
             yield from self._master_data(org)
+            yield from self.world.summaries.judge(org)
 
     def _ledger(self, org: str) -> Iterator[tuple[str, str]]:
         """Nothing is open, and the local copy is the topic's."""
@@ -78,6 +80,8 @@ class Ends:
             if entry["command"] and self._waits_for_a_sale(org, key, newest):
                 continue
             if entry["kind"] == "contact" and self._only_of_clashes(org, key):
+                continue
+            if entry["state"] == "COLLECTED" and self.world.summaries.failed(org, entry["number"]):
                 continue
             if entry["intention"] or entry["command"] or entry["state"] == "WAITING":
                 yield "nothing left over", f"{key} of {org} is {entry['state']}, intention {entry['intention']}"
@@ -110,9 +114,15 @@ class Ends:
     def _record(self, record: Record) -> Iterator[tuple[str, str]]:
         words = self.world.judge.words.get(record.id, [])
         if record.command["kind"] == "REFUND" and words[-1:] == ["WAITING"]:
-            return  # for its sale; `_ledger` knows
+            return  # for its sale, or in a summary; `_ledger` knows
+        if words[-1:] == ["WAITING"] and self._failed(self.world.workload.orders[record.org, record.command["key"]]):
+            return
         if not any(word in FINAL for word in words):
             yield "one end each", f"{record.id} of {record.org} has no end: {words}"
+
+    def _failed(self, order: Order) -> bool:
+        """It waits in a summary that has a letter."""
+        return self.world.summaries.failed(order.org, self.world.summaries.number_of(order))
 
     def _order(self, order: Order) -> Iterator[tuple[str, str]]:
         judge = self.world.judge
@@ -124,9 +134,17 @@ class Ends:
             yield "once in Xero", f"{name} has {len(living)} invoices"
         if len({r["number"] for r in posted}) < len(posted):
             yield "one end each", f"{name} is POSTED as {[r['number'] for r in posted]}"
+        summary = self.world.summaries.number_of(order)
+        if not posted and self._failed(order):
+            return
         if not posted and not any(r["outcome"] in {"HELD", "REFUSED", "CANCELLED"} for r in told):
             yield "nothing lost", f"{name} has neither a document nor a reason: {[r['outcome'] for r in told]}"
         if order.touched or self._marred(order):
+            return
+        if posted and summary is not None:
+            codes = {r["error_code"] for r in told if r["error_code"]} - _OWN_LETTERS
+            if living or codes:
+                yield "once in Xero", f"{name} is in {summary}, has {len(living)} invoices, letters {codes}"
             return
         if order.trouble == "number_twice":
             if len(living) != bool(posted):
@@ -158,8 +176,8 @@ class Ends:
         self, order: Order, name: str, living: list[Document], codes: set[str]
     ) -> Iterator[tuple[str, str]]:
         """By the rule, what is in Xero is the newest version's money; of a refunded order a person decides."""
-        if not self.world.workload.reissues(order.org):
-            return
+        if not self.world.workload.reissues(order.org) or order.day:
+            return  # with summaries a person decides
         refunded = any(record.command["kind"] == "REFUND" for record in order.records)
         if codes & {"not_reissued", "other_money"} and not refunded:
             yield "as ordered", f"{name} was not issued anew, though nothing was refunded"
@@ -197,6 +215,12 @@ class Ends:
                 yield "one end each", f"{name} is POSTED {len(posted)} times"
             if order.touched or self._marred(order):
                 continue
+            waits = [r["number"] for r in told if r["outcome"] in ("WAITING", "POSTED") and is_summary(r["number"])]
+            within = [self.world.summaries.number_of(order), *waits[-1:]]
+            if any(self.world.summaries.excused(order.org, one) for one in within):
+                continue
+            if waits and (posted or self.world.summaries.failed(order.org, waits[-1])):
+                continue  # its day's credit note is judged as a whole
             if self._shares_its_number(order):
                 continue
             if note is not None and note.status not in _GONE and not sold:
@@ -346,6 +370,9 @@ class Ends:
     def _settled(self, org: str, path: str, row: dict[str, Any]) -> bool:
         if path in {"Invoices", "Payments", "CreditNotes"}:
             number = row.get("InvoiceNumber") or str(row.get("Reference")).split(" ")[0].rsplit("/", 1)[0]
+            if is_summary(number):
+                told = (r for of in self.world.summaries.words.values() for r in of if r["number"] == number)
+                return any(r["org"] == org and r["outcome"] == "POSTED" for r in told)
             kind = "order_refund" if number.startswith("CN-") else "order"
             if number.startswith("CN-") and REISSUE.fullmatch(number.rpartition("-")[2]):
                 kind = "refund" if path == "Payments" else "credit_note"
@@ -393,6 +420,7 @@ def held(core: Lane) -> dict[str, int]:
         "ended": len(desk.ended),
         "queued": sum(map(len, desk.ready.values())) + sum(map(len, desk.lookups.values())),
         "batches": sum(batch.kind != "reference" for batch in planner.batches.values()),
+        "summaries": len(core.summaries.closing) + len(core.summaries.settling),
         "contacts": len(contacts.tasks) + len(contacts.behind) + len(contacts.unindexed),
         "unfinished": desk.mark.unfinished,
         "transaction": int(desk.flying is not None) + int(not desk.writing.empty),

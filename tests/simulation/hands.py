@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from connectors.xero.sandbox import edits, invoices, payments
 from connectors.xero.sandbox.books import Books
 from connectors.xero.sandbox.documents import Contact, Document
+from tests.simulation.summaries import STORE_CONTACT
 from tests.simulation.xero import APP
 
 if TYPE_CHECKING:
@@ -78,10 +79,16 @@ class Hands:
             order.touched = order.touched or what
             self.world.say("somebody", "{}: {}", what, order.key)
 
+    def _touch_document(self, org: str, document: Document, what: str) -> None:
+        self.world.summaries.touch(org, document.number)
+        self._touch(self.world.workload.order_of(org, document.number), what)
+
     def _touch_customer(self, org: str, contact: Contact, what: str) -> None:
         """All orders of whom this contact is, or may become: by number, by the e-mail that it has or had before its
         customer's update, or by a document that it has."""
         workload, books = self.world.workload, self.world.xero.books[org]
+        if contact.number == STORE_CONTACT:
+            self.world.summaries.all_touched.add(org)
         people = [who[0] for who in workload.customers[org].values()]
         mails = {who["email"] for who in people if who["number"] == contact.number and who["email"]}
         mails.add(contact.fields.get("EmailAddress", "-"))
@@ -107,7 +114,7 @@ class Hands:
     def _void_one(self, org: str, document: Document) -> bool:
         if document.status not in {"AUTHORISED", "PAID"}:
             return False
-        self._touch(self.world.workload.order_of(org, document.number), "invoice voided")
+        self._touch_document(org, document, "invoice voided")
         edits.void(self.world.xero.books[org], {"id": document.id})
         return True
 
@@ -119,14 +126,14 @@ class Hands:
         books = self.world.xero.books[org]
         if not document.payments:
             return False
-        self._touch(self.world.workload.order_of(org, document.number), "payment deleted")
+        self._touch_document(org, document, "payment deleted")
         payments.delete(books, books.payments[self.random.choice(document.payments)])
         return True
 
     def _pay_one(self, org: str, document: Document) -> bool:
         if document.status != "AUTHORISED" or not document.outstanding:
             return False
-        self._touch(self.world.workload.order_of(org, document.number), "invoice paid by hand")
+        self._touch_document(org, document, "invoice paid by hand")
         amount = document.outstanding if self.random.random() < 0.7 else Decimal("0.01")
         element: dict[str, Any] = {"Invoice": {"InvoiceID": document.id}, "Account": {"Code": "092"}, "Amount": amount}
         payments.create(self.world.xero.books[org], {**element, "Date": "2026-11-20", "Reference": "cash"}, "")

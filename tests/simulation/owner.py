@@ -121,8 +121,11 @@ class Owner:
         self.position = offset
         decode = cast(Callable[[bytes], Command], CODEC.decode)
         budget = Budget(self.world.weather.limits, self.process.mono())
+        encode = partial(CODEC.encode, "command")
         nonce = f"{self.world.weather.seed}-{self.name}"
-        self.core = Lane(self.org, self.world.weather.settings, self.store, budget, nonce, decode, self.takeover)
+        self.core = Lane(
+            self.org, self.world.weather.settings, self.store, budget, nonce, decode, encode, self.takeover
+        )
         self.world.say(self.name, "owns the lane from offset {}", offset)
         self.world.judge.taken_over(self.org, offset)
         self.handle(Restored(offset))

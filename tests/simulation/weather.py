@@ -88,6 +88,7 @@ class Weather:
     cancels: float = 0.05
     refunds: float = 0.15
     settlements: int = 0  # of an organisation
+    summaries: float = 0.0  # of the orders: of a store whose day is one invoice
 
     @property
     def patience(self) -> float:
@@ -121,6 +122,9 @@ def weather(seed: int) -> Weather:
     w.copy_lost = r.choice((0.0, 0.3))
     _PROFILES[profile][1](w, r)
     w.settlements = r.choice((0, 1, 2, 4))
+    of_days = Random(f"summaries of {seed}")
+    w.summaries = of_days.choice((0.0, 0.0, 0.4, 1.0))
+    w.settings = w.settings.model_copy(update={"summary_quiet": of_days.choice((2.0, 30.0))})
     return w
 
 

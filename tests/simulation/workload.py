@@ -28,6 +28,7 @@ from tests.connectors.xero.commands import (
 )
 from tests.connectors.xero.core.world import CODEC
 from tests.simulation.broker import Stored
+from tests.simulation.summaries import Days
 from tests.simulation.xero import ARCHIVED, DROPPED, GIFT, NO_PAYMENTS, account_id
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Order:
     customer: str  # the contact's ledger key
     trouble: str = ""
     records: list[Record] = field(default_factory=list)
+    day: str = ""  # of its summary
     touched: str = ""  # what people did to it, or to its customer, in Xero
 
     @property
@@ -74,6 +76,7 @@ class Workload:
     def __init__(self, world: World) -> None:
         self.world = world
         self.random = Random(f"workload {world.weather.seed}")
+        self.days = Days(world)
         self.orders: dict[tuple[str, str], Order] = {}  # by org and key
         self.numbers: dict[tuple[str, str], Order] = {}  # by org and number
         self.records: dict[str, Record] = {}
@@ -175,6 +178,9 @@ class Workload:
         who = self.customers[org][random.randrange(len(self.customers[org]))][0]
         trouble = random.choice(TROUBLES) if random.random() < weather.trouble else ""
         changes: dict[str, Any] = {"on_other_money": "REISSUE" if self.reissues(org) else "HOLD"}
+        day = self.days.day() if self.days.takes() else ""
+        if day or (trouble == "number_twice" and number > 1 and self.orders[org, f"shop|{number - 1}"].day):
+            trouble = ""  # an account that is wrong would be found before the command is made
         if trouble == "number_twice" and number > 1:
             changes["number"] = f"w-{number - 1}"
             before = self.orders[org, f"shop|{number - 1}"]
@@ -184,6 +190,7 @@ class Workload:
             total = "12.00"
         first = self._sale(org, number, 0, total, who, trouble, changes)
         order = Order(org, first["key"], str(cast(Mapping[str, Any], first["body"])["number"]), who["key"], trouble)
+        order.day = day
         self.orders[org, order.key] = order
         self.numbers.setdefault((org, order.number), order)
         sent = [first]
@@ -198,6 +205,8 @@ class Workload:
             )
         if random.random() < weather.refunds:
             sent += self._refunds(org, number, total, trouble)
+        if day:
+            sent = [self.days.put(one, day) if one["kind"] != "CANCEL" else one for one in sent]
         if random.random() < 0.15:
             random.shuffle(sent)
         begin = self._when()

@@ -17,6 +17,7 @@ from tests.simulation.hands import Hands
 from tests.simulation.judge import Judge
 from tests.simulation.loop import Loop
 from tests.simulation.process import Host, Process
+from tests.simulation.summaries import Summaries
 from tests.simulation.weather import CALL_FAULTS, Weather
 from tests.simulation.workload import Workload
 from tests.simulation.xero import Judge as XeroJudge
@@ -38,6 +39,7 @@ class World:
         self.counts: Counter[str] = Counter()
         self.loop = Loop()
         self.judge = Judge(self)
+        self.summaries = Summaries(self)
         self.broker = Broker(self.loop, weather.orgs, Random(f"broker {weather.seed}"))
         self.xero = Xero(self.loop, weather, XeroJudge(self.judge.arrived, self.judge.changed))
         self.hosts = [Host(self, f"host{number}") for number in range(weather.hosts)]

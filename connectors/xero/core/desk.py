@@ -88,11 +88,21 @@ class Desk:
             return records.entry(self.org, key, kind, self.now.at, ordinal)
         return old.copy()
 
+    def scan(self, prefix: str, after: str, limit: int) -> list[LedgerEntry]:
+        """The entries of keys that begin so and come after `after`, in their order, uncommitted changes included."""
+        page = self.ledger.scan(prefix, after, limit)
+        end = page[-1]["key"] if len(page) == limit else None
+        found = {entry["key"] for entry in page}
+        for layer in (self.flying, self.writing):
+            found |= {k for k in (layer.entries if layer else ()) if k.startswith(prefix) and k > after}
+        keys = sorted(key for key in found if end is None or key <= end)
+        return [entry for key in keys[:limit] if (entry := self.entry(key)) is not None]
+
     def write(self, entry: LedgerEntry) -> None:
         """Into the next transaction. While its order waits, an entry keeps the waiting command."""
         entry["updated_at"] = self.now.at
         job = self.parked.get(entry["key"])
-        if entry["state"] == "WAITING":
+        if entry["state"] == "WAITING" or records.collected(entry):
             pass
         elif job is not None and not job.done:
             old = self.entry(entry["key"])
@@ -126,13 +136,13 @@ class Desk:
         said, job.troubles = job.troubles, []
         return said
 
-    def refuse(self, job: Job, refusal: Refusal, kind: str = "order") -> None:
+    def refuse(self, job: Job, refusal: Refusal, kind: str = "") -> None:
         """Dead letter and result; the job still has to be finished."""
         held = refusal.error_class is ErrorClass.HELD
         self.writing.letters.append(records.letter(self.org, job, refusal, self.now.at))
         self.result(
             job.command,
-            kind,
+            kind or records.told_as(job.command),
             "HELD" if held else "REFUSED",
             error_class=str(refusal.error_class),
             error_code=refusal.code,
@@ -227,10 +237,10 @@ class Desk:
         old = self.entry(key)
         if old is not None and old["command"] is not None:
             if _age(job.command) <= _age(self.decode(old["command"])):
-                self._superseded(job.command)
+                self.superseded(job.command)
                 self.finish_record(job)
                 return
-            self._superseded(self.decode(old["command"]))
+            self.superseded(self.decode(old["command"]))
         entry = records.entry(self.org, key, "next", self.now.at)
         entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
         self._keep(entry, job, _BEHIND)
@@ -258,7 +268,8 @@ class Desk:
         number, kind = job.number or None, records.told_as(job.command)
         self.result(job.command, kind, "WAITING", message=reason, number=number, findings=self.told(job))
 
-    def _superseded(self, command: Command) -> None:
+    def superseded(self, command: Command) -> None:
+        """The end of a command that waited, or was collected, until a newer version came."""
         kind = records.told_as(command)
         self.result(command, kind, "UNCHANGED", message=f"a newer version of the {kind} came before it was its turn")
 

@@ -168,6 +168,9 @@ class LedgerView(Protocol):
     def holder(self, kind: str, number: str) -> str | None:
         """The key of the document that has this number."""
 
+    def scan(self, prefix: str, after: str, limit: int) -> list[LedgerEntry]:
+        """Entries whose keys begin so and come after `after`, in the order of their keys."""
+
     def waiting(self, before: datetime, after: tuple[datetime, str] | None, limit: int) -> list[tuple[datetime, str]]:
         """(retry_at, key) of WAITING entries with a command that are due at `before`, in this order."""
 

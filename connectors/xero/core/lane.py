@@ -8,7 +8,7 @@ and token, or read back, never guessed; orders go each in its own order; a lane 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.xero.batch import ONE_A_CALL
@@ -46,6 +46,7 @@ from connectors.xero.core.reissue import Reissues
 from connectors.xero.core.sales import Sales
 from connectors.xero.core.settlements import Settlements
 from connectors.xero.core.state import MONEY, UNNUMBERED, Batch, Document, Job, Refusal, Rest, Step
+from connectors.xero.core.summaries import Summaries
 from connectors.xero.core.troubles import Troubles
 from connectors.xero.core.watermark import Watermark
 from connectors.xero.outcomes import Course, course
@@ -68,6 +69,7 @@ class Lane:
         budget: BudgetPort,
         nonce: str,
         decode: Callable[[bytes], Command],
+        encode: Callable[[Command], bytes],
         takeover: float,
     ) -> None:
         self.desk = Desk(org, settings, ledger, nonce, decode)
@@ -80,6 +82,8 @@ class Lane:
         self.settlements = Settlements(self.desk)
         self.reissues = Reissues(self.desk, self.sales)
         self.corrections = Corrections(self.desk, self.sales)
+        self.summaries = Summaries(self.desk, encode, self._post)
+        self.sales.summary_paid = self.refunds.summary_paid = self.summaries.posted
         self.seen: dict[Step, _Readers] = {
             Step.CONTACT: (self.contacts.found, self.contacts.absent),
             Step.INVOICE: (self.sales.invoice_found, self.sales.invoice_absent),
@@ -109,6 +113,7 @@ class Lane:
             case Answered(call_id, answer):
                 self._answered(call_id, answer)
             case Committed(tx):
+                self._due_meanwhile()
                 batches = self.desk.committed(tx)
                 if control.rebuild_wanted(self.desk.ledger.get(control.REBUILD)):
                     self.closed = True  # what these batches intended, the next life reads back
@@ -129,6 +134,7 @@ class Lane:
         if not self.contacts.indexed and self.desk.ledger.mark(CONTACTS) is not None:
             self.contacts.index_ready()
         self._waiting()
+        self.summaries.work()  # before what follows: a refund's turn comes in the transaction that ends its sale
         self._follow()
         self.troubles.pause_is_long()
         self.troubles.set_aside()
@@ -138,6 +144,8 @@ class Lane:
             self._actions.append(transaction)
         self._intake()
         self.planner.wakes += self._next_look()
+        if self.summaries.more:
+            self.planner.wakes.append(self.desk.now.mono)
         if self.planner.wakes:
             self._actions.append(Wake(max(min(self.planner.wakes), self.desk.now.mono)))
 
@@ -162,6 +170,8 @@ class Lane:
         )
         head = self.desk.jobs.get(job.home)
         entry = self.desk.entry(job.home)
+        if entry is not None and records.collected(entry):
+            entry = None  # its command lies in a summary: nothing of it is under way
         if head is not None and not head.parked:
             head.followers.append(job)
         elif head is not None or (entry is not None and entry["command"] is not None):
@@ -183,6 +193,10 @@ class Lane:
 
     def _begin(self, job: Job) -> None:
         self.desk.jobs[job.home] = job
+        if not self.summaries.takes(job):
+            self._post(job)
+
+    def _post(self, job: Job) -> None:
         match job.command["kind"]:
             case "SALE":
                 self.sales.start(job)
@@ -267,6 +281,12 @@ class Lane:
                 break
             after = due[-1]
         self._looked = now.at
+
+    def _due_meanwhile(self) -> None:
+        """What is being committed may have become due before it can be seen in the ledger: the next look is for it."""
+        for entry in self.desk.flying.entries.values() if self.desk.flying else ():
+            if entry is not None and entry["state"] == "WAITING" and entry["retry_at"] is not None:
+                self._looked = min(self._looked, entry["retry_at"] - timedelta(microseconds=1))
 
     def _next_look(self) -> list[float]:
         """When an order that waits in the ledger is due. With memory full, one that ends makes room and is an event."""

@@ -20,6 +20,7 @@ from connectors.xero.core.payments import DECIDE
 from connectors.xero.core.rebuild_refunds import Credits, RefundRestoration
 from connectors.xero.core.rebuild_reissues import ReissueRestoration
 from connectors.xero.core.rebuild_settlements import SettlementRestoration
+from connectors.xero.core.rebuild_summaries import SummaryRestoration
 from connectors.xero.core.said import Said
 from connectors.xero.core.state import Job, Refusal, Step
 from schemas.letters import ErrorClass
@@ -57,6 +58,7 @@ class Restoration:
         finished: int,
         decode: Callable[[bytes], Command],
         now: Callable[[], datetime],
+        encode: Callable[[Command], bytes],
     ) -> None:
         self.org, self.ledger, self.books, self.finished = org, ledger, books, finished
         self._decode, self._now = decode, now
@@ -67,6 +69,7 @@ class Restoration:
         self._refunds = RefundRestoration(org, books, now, self._entry, self._write)
         self._settlements = SettlementRestoration(org, now, self._entry, self._write)
         self._reissues = ReissueRestoration(org, books, now, self._entry, self._write, self._refunds)
+        self._summaries = SummaryRestoration(org, books, now, self._entry, self._write, encode)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -82,8 +85,8 @@ class Restoration:
     def adopt(self, record: Record) -> bool:
         """Restore what is in Xero as the command wants it. True: finished, but Xero alone does not say how."""
         command, finished = record.command, record.offset < self.finished
-        if command is None:
-            return False
+        if command is None or records.of_summary(command):
+            return False  # a summary's own, redriven: its orders say what it is
         match command["kind"]:
             case "SALE":
                 return self._adopt_sale(command, finished) and finished
@@ -188,6 +191,12 @@ class Restoration:
         if command is None:
             return
         match command["kind"]:
+            case "SALE" | "REFUND" if self._summaries.decide(record, command, said):
+                if command["kind"] == "SALE" and contact.id:
+                    of = cast(Sale, command["body"])["contact"]
+                    self._contact_of(of, contact.id, contact.number or of["number"])
+            case "CANCEL" if self._summaries.cancelled(command, said):
+                pass
             case "SALE":
                 self._decide_sale(record, command, said, contact)
             case "CANCEL" if self._undone(records.home(command)):
@@ -343,7 +352,9 @@ class Restoration:
     def _undone(self, home: str) -> bool:
         """Nothing of it is in Xero, by the ledger as it will be."""
         entry = self._entry(home)
-        return entry is None or _unposted(entry) or (entry["state"] == "WAITING" and entry["xero_id"] is None)
+        if entry is None or _unposted(entry) or records.collected(entry):
+            return True
+        return entry["state"] == "WAITING" and entry["xero_id"] is None
 
     def _other(self, number: str, home: str) -> str | None:
         """Another order's key that has this number."""

@@ -51,7 +51,7 @@ class RefundRestoration:
             return known["status"] != "PAID"
         if sale is None or not sale["xero_id"]:
             return True
-        number = f"CN-{sale['number']}-{note['refund_id']}"
+        number = f"CN-{sale['number']}-{note['refund_id']}" if sale["kind"] != records.ORDER else note["number"]
         found = self.books.credit_by_number(number)
         if found is None or compare.credit_note(note, number, None, found):
             return True

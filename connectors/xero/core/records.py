@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from connectors.xero.core.events import Letter, Record
 from connectors.xero.core.state import Job, Refusal, Step
 from schemas.letters import ErrorClass, Origin, Reason, letter_headers
 from schemas.topics import commands
-from schemas.types import Command, LedgerEntry, Result, Tender
+from schemas.types import Command, LedgerEntry, RefundNote, Result, Sale, Summary, Tender
 
 _WAS = "was"  # in `extra` of a waiting entry: its document's own state
 _SHARE = "refund:"  # in an invoice's, before a refund's id
@@ -30,6 +30,10 @@ NOTE = "note"
 CREDITING = "CREDITING"
 """The status of a posted invoice from the intention of its credit note until that is paid back."""
 _ALONE = "alone"  # and that a request of it alone was answered 404
+
+ORDER, PART, MEMBER, SUMMARY = "order", "order_refund", "member", "summary"
+"""Kinds of the ledger's entries about daily summaries: a collected order, a collected refund, that a summary holds it,
+and a summary of refunds. A summary of orders is an `invoice`. SUMMARY is also the kind of a whole summary's result."""
 
 Outcome = Literal["POSTED", "ADOPTED", "UNCHANGED", "HELD", "REFUSED", "WAITING", "CANCELLED"]
 
@@ -127,6 +131,28 @@ def outdated(of: LedgerEntry, version: datetime) -> bool:
     return least is not None and version < datetime.fromisoformat(least)
 
 
+def summary_key(command: Command, part: Summary) -> str:
+    """Of the day's first summary, or of its first one of refunds; supplements have -2, -3 behind it."""
+    site = (command["store"] or "").partition("/")[2]
+    letter, currency = ("R" if command["kind"] == "REFUND" else "S"), cast(Sale, command["body"])["currency"]
+    return f"{command['instance']}|{site}/{letter}{part['day'].replace('-', '')}-{currency}"
+
+
+def member_key(summary: str, name: str) -> str:
+    """Where it is said that a summary holds an order (`instance|OrderID`) or refund (that and `|refundId`)."""
+    return f"{summary}|member|{name}"
+
+
+def of_summary(command: Command) -> bool:
+    """A summary's own command: an order's key has no slash."""
+    return command["kind"] in ("SALE", "REFUND") and "/" in command["key"].partition("|")[2]
+
+
+def collected(of: LedgerEntry) -> bool:
+    """Its command lies in a summary that is not posted yet."""
+    return of["state"] == "COLLECTED"
+
+
 def next_key(home: str, refund_id: str = "") -> str:
     """Where a later version waits while an earlier one of the same order does, and each refund behind them."""
     return f"{home}|next|{refund_id}" if refund_id else f"{home}|next"
@@ -142,6 +168,18 @@ def taken_by_others(sale: LedgerEntry, refund_id: str) -> Decimal:
     own = share(refund_id)
     parts = (Decimal(text) for name, text in sale["extra"].items() if name.startswith(_SHARE) and name != own)
     return sum(parts, Decimal(0))
+
+
+def left(sale: LedgerEntry, note: RefundNote) -> Decimal:
+    """What may be given back: the invoice less what other refunds have taken of it; nothing in another currency."""
+    if sale["currency"] != note["currency"]:
+        return Decimal(0)
+    return Decimal(sale["total"] or "0") - taken_by_others(sale, note["refund_id"])
+
+
+def refunds_wait(of: LedgerEntry) -> bool:
+    """Refunds wait behind this sale."""
+    return any(next_refunds(of, when) for when in (BEHIND, ONCE_SOLD))
 
 
 def next_refunds(of: LedgerEntry, when: When) -> list[str]:
@@ -177,6 +215,8 @@ def cancelled(of: LedgerEntry) -> bool:
 
 def told_as(command: Command) -> str:
     """The kind of the result that says what became of the whole command."""
+    if of_summary(command):
+        return SUMMARY
     return {"REFUND": "order_refund", "SETTLEMENT": "settlement"}.get(command["kind"], "order")
 
 

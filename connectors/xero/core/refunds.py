@@ -6,6 +6,7 @@ back more than was posted; one that comes before its sale waits in the ledger fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import cast
 
@@ -18,8 +19,6 @@ from connectors.xero.core.state import Document, Job, Refusal, Step
 from schemas.letters import ErrorClass
 from schemas.types import LedgerEntry, RefundNote
 
-_WHOLE = "order_refund"  # the result that says what became of all of it
-
 
 class Refunds:
     """The flow of REFUND commands. A job's home is its order's invoice, so that both go in their order."""
@@ -27,17 +26,24 @@ class Refunds:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.credits = Credits(desk, self)
+        self.summary_paid: Callable[[Job, LedgerEntry], None] = lambda job, entry: None
 
     def start(self, job: Job) -> None:
         """By the ledger: done already, too much, too early, gone on with, or begun."""
         sale, own, note = self.desk.entry(job.home), self.desk.entry(self.key(job)), _note(job)
         if own is not None and own["state"] == "POSTED" and own["status"] == "PAID":
             self._again(job, own)
-        elif sale is None or not sale["xero_id"] or (records.standing(sale) == "POSTED" and not records.paid(sale)):
+        elif sale is not None and records.of_summary(job.command):
+            self._go_on(job, sale, own)
+        elif (
+            sale is None
+            or not (sale["xero_id"] or records.paid(sale))
+            or (records.standing(sale) == "POSTED" and not records.paid(sale))
+        ):
             self._too_early(job, sale)
         elif not records.paid(sale):
             self._unpaid(job, sale)
-        elif (left := _left(sale, note)) < Decimal(note["total"]):
+        elif (left := records.left(sale, note)) < Decimal(note["total"]):
             self._too_much(job, sale, left)
         else:
             self._go_on(job, sale, own)
@@ -89,12 +95,14 @@ class Refunds:
     def _go_on(self, job: Job, sale: LedgerEntry, own: LedgerEntry | None) -> None:
         note = _note(job)
         job.contact_id = sale["contact_id"]
-        job.number = (own["number"] if own else None) or f"CN-{sale['number']}-{note['refund_id']}"
+        job.number = (own["number"] if own else None) or _number(job, sale)
         self._reserve(job, note["total"])
         self.credits.go_on(job, own)
 
     def _reserve(self, job: Job, total: str | None) -> None:
         """What this refund takes of its invoice; None: nothing after all. In the transaction of its intention."""
+        if records.of_summary(job.command):
+            return  # each of its refunds has taken its own, of its own order
         entry = self.desk.fresh(job.home, "invoice")
         name = records.share(_note(job)["refund_id"])
         if entry["extra"].get(name) != total:
@@ -117,6 +125,9 @@ class Refunds:
         self.desk.ready[Step.CREDIT_NOTE].append(document)
 
     def given_back(self, job: Job, entry: LedgerEntry) -> None:
+        if records.of_summary(job.command):
+            self.summary_paid(job, entry)
+            return
         self._say(job, "POSTED", None, entry)
         self.desk.end(job)
 
@@ -130,21 +141,22 @@ class Refunds:
     # -- ends ---------------------------------------------------------------------------------------------------
 
     def _refuse(self, job: Job, refusal: Refusal) -> None:
-        self.desk.refuse(job, refusal, _WHOLE)
+        self.desk.refuse(job, refusal)
         self.desk.end(job)
 
     def _say(self, job: Job, outcome: Outcome, why: str | None, entry: LedgerEntry | None) -> None:
         findings = [*job.command["findings"], *self.desk.told(job)]
         shown = {name: entry[name] for name in SHOWN} if entry is not None else {}  # type: ignore[literal-required]
-        self.desk.result(job.command, _WHOLE, outcome, **shown, message=why, findings=findings)
+        self.desk.result(job.command, records.told_as(job.command), outcome, **shown, message=why, findings=findings)
 
 
 def _note(job: Job) -> RefundNote:
     return cast(RefundNote, job.command["body"])
 
 
-def _left(sale: LedgerEntry, note: RefundNote) -> Decimal:
-    """What may be given back: the invoice less what other refunds have taken of it; nothing in another currency."""
-    if sale["currency"] != note["currency"]:
-        return Decimal(0)
-    return Decimal(sale["total"] or "0") - records.taken_by_others(sale, note["refund_id"])
+def _number(job: Job, sale: LedgerEntry) -> str:
+    """By the invoice's number; in a summary, whose number many orders share, as the command has it."""
+    note = _note(job)
+    if records.of_summary(job.command) or sale["kind"] == records.ORDER:
+        return note["number"]
+    return f"CN-{sale['number']}-{note['refund_id']}"

@@ -18,6 +18,7 @@ class Said:
     which the order was last said to be PAID."""
 
     outcomes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    numbers: Mapping[str, str] = field(default_factory=dict)  # of each command, the number told with its last outcome
     posted: str | None = None
     id: str | None = None
     number: str | None = None
@@ -50,4 +51,5 @@ def heard(said: Said, result: Result) -> Said:
         said = replace(said, paid=result["number"])
     if result["kind"] == "invoice" or (outcome == "UNCHANGED" and command in said.outcomes):
         return said
-    return replace(said, outcomes={**said.outcomes, command: (outcome, result["message"] or "")})
+    numbers = {**said.numbers, command: result["number"]} if result["number"] else said.numbers
+    return replace(said, outcomes={**said.outcomes, command: (outcome, result["message"] or "")}, numbers=numbers)

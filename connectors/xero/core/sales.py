@@ -38,6 +38,7 @@ class Sales:
         self.reissue: Callable[[Job], None] = self.hold  # until the lane says who does it
         self.corrected: Callable[[Job], None] = self.hold
         self.payments = Payments(desk, Step.PAYMENT, self._payment_key, self._settle, _sale)
+        self.summary_paid: Callable[[Job, LedgerEntry], None] = lambda job, entry: None
 
     def start(self, job: Job) -> None:
         """By the ledger: left alone, held, gone on with, or begun."""
@@ -283,6 +284,9 @@ class Sales:
         else:
             entry["state"], entry["status"], entry["reason"] = "POSTED", "PAID", None
             entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
+            if records.of_summary(job.command):
+                self.summary_paid(job, entry)
+                return
             self.desk.result(
                 job.command, "order", "POSTED", xero_id=job.target_id, number=job.number, status="PAID",
                 total=sale["total"], total_tax=sale["total_tax"], amount_due="0", currency=sale["currency"],

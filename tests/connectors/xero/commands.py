@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from schemas.types import Command, Contact, Item, Payout, RefundNote, Sale, Tender
+from schemas.types import Command, Contact, Item, Payout, RefundNote, Sale, Summary, Tender
 
 T0 = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 STRIPE, GIFT = "092", "855"
@@ -233,3 +234,25 @@ def envelope(
         "replay_id": None,
         "traceparent": None,
     }
+
+
+def in_summary(command: Command, closes_at: datetime, day: str = "2026-11-20", **changes: Any) -> Command:
+    """The same sale or refund in its day's summary, to the store's one contact."""
+    body: Any = command["body"]
+    net = f"{Decimal(body['total']) - Decimal(body['total_tax']):.2f}"
+    kind = "CN-" if command["kind"] == "REFUND" else ""
+    part: Summary = {
+        "number": f"{kind}W-S{day.replace('-', '')}-{body['currency']}",
+        "day": day,
+        "closes_at": closes_at,
+        "rate": None,
+        "base_total": None,
+        "lines": [{"account": "200", "tax_type": "OUTPUT2", "tracking": "", "net": net, "tax": body["total_tax"]}],
+        "orders": 0,
+    }
+    body = {**body, "summary": {**part, **changes}}
+    if command["kind"] == "SALE":
+        document = json.dumps({"ContactNumber": "W-S-web", "Name": "Web sales web"})
+        names = {"key": f"{command['instance']}|S-web", "number": "W-S-web", "document": document}
+        body["contact"] = {**contact(0, "Web sales web"), **names, "match_email": False}
+    return {**command, "body": body}

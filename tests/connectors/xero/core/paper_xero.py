@@ -163,8 +163,7 @@ class PaperXero:
             return _bad(
                 {**row, "InvoiceID": ZERO}, f"Account code '{code}' is not a valid code for this document.", "HasErrors"
             )
-        total = sum((Decimal(str(x["UnitAmount"])) * x["Quantity"] for x in row["LineItems"]), Decimal(0))
-        tax = (total - total / Decimal("1.2")).quantize(Decimal("0.01"))
+        total, tax = _sums(row)
         made = {**row, "InvoiceID": self._id("i"), "Total": total.quantize(Decimal("0.01")), "TotalTax": tax}
         self.invoices[made["InvoiceID"]] = made
         if code in self.dropped_accounts:
@@ -182,8 +181,7 @@ class PaperXero:
         if row["LineItems"][0]["AccountCode"] in self.bad_accounts:
             text = f"Account code '{row['LineItems'][0]['AccountCode']}' is not a valid code for this document."
             return _bad({**row, "CreditNoteID": ZERO}, text, "HasErrors")
-        total = sum((Decimal(str(x["UnitAmount"])) * x["Quantity"] for x in row["LineItems"]), Decimal(0))
-        tax = (total - total / Decimal("1.2")).quantize(Decimal("0.01"))
+        total, tax = _sums(row)
         made = {**row, "CreditNoteID": self._id("n"), "Total": total.quantize(Decimal("0.01")), "TotalTax": tax}
         self.credit_notes[made["CreditNoteID"]] = made
         return {**self.show(made), "StatusAttributeString": "OK", "HasErrors": False}
@@ -279,6 +277,15 @@ def _amounts(line: dict[str, Any]) -> dict[str, Any]:
     amount = Decimal(str(line["UnitAmount"])) * Decimal(str(line["Quantity"]))
     tax = (amount - amount / Decimal("1.2")).quantize(Decimal("0.01"))
     return {"LineAmount": amount.quantize(Decimal("0.01")), "TaxAmount": tax, **line}
+
+
+def _sums(row: dict[str, Any]) -> tuple[Decimal, Decimal]:
+    """Total and TotalTax: of prices with 20 % in them, or without tax and each line with its TaxAmount."""
+    total = sum((Decimal(str(x["UnitAmount"])) * x["Quantity"] for x in row["LineItems"]), Decimal(0))
+    if row["LineAmountTypes"] == "Exclusive":
+        tax = sum((Decimal(str(x["TaxAmount"])) for x in row["LineItems"]), Decimal(0))
+        return total + tax, tax.quantize(Decimal("0.01"))
+    return total, (total - total / Decimal("1.2")).quantize(Decimal("0.01"))
 
 
 def _ok(collection: str, rows: list[dict[str, Any]]) -> Answer:

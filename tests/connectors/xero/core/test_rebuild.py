@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -94,8 +95,8 @@ class Scene:
 
     def run(self, *commands: Command) -> Restoration:
         """All of it."""
-        decode = cast(Any, CODEC.decode)
-        restoration = Restoration("uk", self, self.books, self.finished, decode, lambda: T0)
+        decode, encode = cast(Any, CODEC.decode), partial(CODEC.encode, "command")
+        restoration = Restoration("uk", self, self.books, self.finished, decode, lambda: T0, encode)
         log = [_record(offset, command) for offset, command in enumerate(commands)]
         left = []
         for record in log:

@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import Any, cast
 
@@ -109,7 +110,8 @@ class World:
         self.took_over = self.mono
         budget = Budget(self.limits, self.mono)
         decode = cast(Callable[[bytes], Command], CODEC.decode)
-        self.lane = Lane("uk", self.settings, self.store, budget, f"life{self.life}", decode, self.mono)
+        encode = partial(CODEC.encode, "command")
+        self.lane = Lane("uk", self.settings, self.store, budget, f"life{self.life}", decode, encode, self.mono)
         self._paused, self._fed, self.flight = False, self.offset, 0
         self.tell(Restored(self.offset))
         self._feed()

@@ -1,0 +1,470 @@
+"""Daily summaries: a store's orders of a day collected, closed into one document, and settled once that is PAID.
+
+Guarantees: an order is in exactly one summary or posted by itself, and its own entry says in which; what a summary
+holds is fixed no later than the transaction of its document's first intention, and a late order goes into the next one;
+a summary opens, closes and settles by its entry in the ledger alone, so a restart at any point goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, cast
+
+from connectors.xero.core import records
+from connectors.xero.core.desk import Desk
+from connectors.xero.core.payments import DECIDE
+from connectors.xero.core.state import Job, Refusal
+from connectors.xero.core.summary_document import REFUND_ID, Sums, opened
+from schemas.letters import ErrorClass
+from schemas.types import Command, LedgerEntry, RefundNote, Sale, Summary
+
+_PAGE = 200  # members read, or settled, at one event: the lane is never busy with them for long
+_LEFT = "left"  # in an order's extra: the version that was collected before it was posted by itself
+OPEN, CLOSED, POSTED, EMPTY = "open", "closed", "posted", "empty"
+
+
+@dataclass(eq=False, slots=True)
+class _Work:
+    """A summary whose members are gone through: added up, or told that they are posted."""
+
+    job: Job
+    after: str = ""
+    sums: Sums = field(default_factory=Sums)
+
+
+class Summaries:
+    """Of one lane. `encode` makes the bytes of a closed summary's own command; `go_on` posts it."""
+
+    def __init__(self, desk: Desk, encode: Callable[[Command], bytes], go_on: Callable[[Job], None]) -> None:
+        self.desk = desk
+        self.encode = encode
+        self.go_on = go_on
+        self.closing: dict[str, _Work] = {}  # by the summary's home
+        self.settling: dict[str, _Work] = {}
+
+    # -- whose matter is it? ------------------------------------------------------------------------------------
+
+    def takes(self, job: Job) -> bool:
+        """Whether the command is a summary's matter; then it has been seen to."""
+        if records.of_summary(job.command):
+            return self._own(job)
+        entry = self.desk.entry(job.home)
+        match job.command["kind"]:
+            case "SALE":
+                return self._sale(job, entry)
+            case "CANCEL" if entry is not None and records.collected(entry):
+                self._cancel(job, entry)
+                return True
+            case "REFUND":
+                return self._refund(job, entry)
+        return False
+
+    def _own(self, job: Job) -> bool:
+        """A summary's own command: due, redriven, or gone on with by a new owner."""
+        entry = self.desk.entry(job.home)
+        match entry["extra"].get("phase") if entry is not None else None:
+            case "open" if entry is not None and entry["retry_at"] is not None and entry["retry_at"] > self.desk.now.at:
+                self.desk.evict(job)  # an order came just now
+            case "open" if job.parked:
+                self.closing[job.home] = _Work(job)
+            case "closed" if cast(Any, job.command["body"])["summary"]["orders"] or not job.parked:
+                return False
+            case "closed":  # a rebuilt ledger knows that it is closed, and by its orders with what
+                self.closing[job.home] = _Work(job)
+            case "posted" if job.parked:
+                self.settling[job.home] = _Work(job)
+            case "posted":
+                self.desk.result(job.command, records.SUMMARY, "UNCHANGED", message="this summary is posted already")
+                self.desk.end(job)
+            case _:
+                text = f"The ledger knows no closed summary {job.command['order_id']}: its orders are collected anew."
+                self.desk.refuse(job, Refusal(ErrorClass.HELD, "summary_unknown", text, DECIDE))
+                self.desk.end(job)
+        return True
+
+    def _sale(self, job: Job, entry: LedgerEntry | None) -> bool:
+        sale = cast(Sale, job.command["body"])
+        part = sale.get("summary")
+        if entry is not None and records.collected(entry):
+            return self._again(job, entry, part)
+        if entry is not None and entry["kind"] == records.ORDER and records.paid(entry):
+            if _newer(job.command, entry) and sale["money_hash"] != entry["hash"]:
+                self._held(job, entry)
+                return True
+            return False
+        if entry is not None and _stamp(job.command) <= entry["extra"].get(_LEFT, ""):
+            self._left(job, entry, "a newer version of the order left its summary, and is posted by itself")
+            return True
+        if part is None or (entry is not None and _begun(entry, job.command)):
+            return False
+        self._collect(job, part)
+        return True
+
+    # -- in ------------------------------------------------------------------------------------------------------
+
+    def _collect(self, job: Job, part: Summary) -> None:
+        """The order into its day's open summary, in one transaction: its own entry, the member's, the summary's."""
+        key, number = self._open(job, part)
+        self.desk.write(self._kept(job, self.desk.fresh(job.home, records.ORDER), key, number))
+        self._member(job, key, number, job.command["key"])
+        self._said(job, key, number, "order")
+
+    def _kept(self, job: Job, entry: LedgerEntry, key: str, number: str) -> LedgerEntry:
+        self.desk.parked.pop(job.home, None)  # if it waited: it is no longer driven by itself
+        return self.kept(job, entry, key, number)
+
+    @staticmethod
+    def kept(job: Job, entry: LedgerEntry, key: str, number: str) -> LedgerEntry:
+        """The entry of what is collected, with its command."""
+        body = cast(Sale | RefundNote, job.command["body"])
+        kept = {f"h:{name}": value.decode("latin-1") for name, value in job.headers}
+        entry = records.settled(entry)
+        entry["kind"] = records.ORDER if job.command["kind"] == "SALE" else records.PART
+        entry["state"], entry["xero_id"], entry["status"], entry["intention"] = "COLLECTED", None, None, None
+        entry["command"], entry["command_offset"], entry["retry_at"] = job.value, job.origin, None
+        entry["number"], entry["contact_id"], entry["reason"] = number, None, f"in summary {number}"
+        entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
+        entry["total"], entry["total_tax"], entry["currency"] = body["total"], body["total_tax"], body["currency"]
+        entry["hash"] = cast(Any, body).get("money_hash")
+        entry["extra"] = {**entry["extra"], **kept, "summary": key}
+        return entry
+
+    def _member(self, job: Job, key: str, number: str, name: str) -> None:
+        body = cast(Sale | RefundNote, job.command["body"])
+        member = self.desk.fresh(records.member_key(key, name), records.MEMBER)
+        new = member["state"] != "COLLECTED"
+        member["state"], member["number"], member["version"] = "COLLECTED", number, job.command["version"]
+        member["total"], member["total_tax"], member["currency"] = body["total"], body["total_tax"], body["currency"]
+        member["reason"] = None
+        self.desk.write(member)
+        self._counted(key, int(new))
+
+    def _said(self, job: Job, key: str, number: str, kind: str) -> None:
+        closes = self.desk.entry(records.invoice_key(key))
+        when = closes["extra"]["closes_at"] if closes is not None else ""
+        text = f"collected into summary {number}, which closes at {when}"
+        body = cast(Sale | RefundNote, job.command["body"])
+        self.desk.result(
+            job.command, kind, "WAITING", message=text, number=number, total=body["total"],
+            total_tax=body["total_tax"], currency=body["currency"],
+            findings=[*job.command["findings"], *self.desk.told(job)],
+        )  # fmt: skip
+        self.desk.end(job)
+
+    def _open(self, job: Job, part: Summary) -> tuple[str, str]:
+        """The day's summary that takes orders: its key and number. A closed one stays as it is: the next is opened."""
+        base, supplement = records.summary_key(job.command, part), 1
+        while True:
+            end = "" if supplement == 1 else f"-{supplement}"
+            key = base + end
+            entry = self.desk.entry(records.invoice_key(key))
+            if entry is None:
+                self._opened(job, part, key, f"{part['number']}{end}")
+            elif entry["extra"].get("phase") != OPEN:
+                supplement += 1
+                continue
+            return key, f"{part['number']}{end}" if entry is None else entry["extra"]["number"]
+
+    def _opened(self, job: Job, part: Summary, key: str, number: str) -> None:
+        kind = "invoice" if job.command["kind"] == "SALE" else records.SUMMARY
+        entry = records.entry(self.desk.org, records.invoice_key(key), kind, self.desk.now.at)
+        entry["state"], entry["number"], entry["currency"] = "WAITING", number, job.command["body"]["currency"]  # type: ignore[index,typeddict-item]
+        entry["command"], entry["command_offset"] = self.encode(opened(job.command, key, number)), -1
+        entry["reason"], entry["retry_at"] = "takes orders", part["closes_at"]
+        if job.command["kind"] == "REFUND":  # the contact of the invoices that it gives back of
+            sale = self.desk.entry(job.home)
+            entry["contact_id"] = sale["contact_id"] if sale is not None else None
+        entry["extra"] = {
+            "phase": OPEN, "number": number, "day": part["day"], "closes_at": part["closes_at"].isoformat(),
+            "members": "0",
+        }  # fmt: skip
+        self.desk.write(entry)
+
+    def _counted(self, key: str, more: int) -> None:
+        """A member has come, gone or changed: the summary closes when no other does so for a while."""
+        home = records.invoice_key(key)
+        if self.closing.pop(home, None) is not None:
+            self.desk.evict(self.desk.jobs[home])  # what was added up is no longer so
+        entry = self.desk.fresh(home, "invoice")
+        entry["extra"] = {**entry["extra"], "members": str(int(entry["extra"]["members"]) + more)}
+        quiet = self.desk.now.at + timedelta(seconds=self.desk.settings.summary_quiet)
+        entry["retry_at"] = max(datetime.fromisoformat(entry["extra"]["closes_at"]), quiet)
+        self.desk.write(entry)
+
+    # -- again, and out ------------------------------------------------------------------------------------------
+
+    def _again(self, job: Job, entry: LedgerEntry, part: Summary | None) -> bool:
+        """Another version of a collected order. True: seen to."""
+        key, number = entry["extra"]["summary"], entry["number"]
+        sale = cast(Sale, job.command["body"])
+        if not _newer(job.command, entry):
+            self._left(job, entry, f"version {_shown(entry)} is in summary {number} already")
+        elif not self._is_open(key):
+            if sale["money_hash"] == entry["hash"]:
+                self._left(job, entry, f"same money as the version in summary {number}, which is closed")
+            else:
+                self._held(job, entry)
+        elif part is not None and _same_day(key, records.summary_key(job.command, part)):
+            self._replace(job, entry, key)
+        else:  # another day or currency, or by itself from now on
+            self._superseded(entry)
+            self._take_out(job, key, job.command["key"], f"version {job.command['version'].isoformat()} is not of it")
+            if part is None:
+                self._by_itself(entry)
+                return False
+            self._collect(job, part)
+        return True
+
+    def _superseded(self, entry: LedgerEntry) -> None:
+        self.desk.superseded(self.desk.decode(entry["command"] or b""))
+
+    def _replace(self, job: Job, entry: LedgerEntry, key: str) -> None:
+        self._superseded(entry)
+        number = str(entry["number"])
+        self.desk.write(self._kept(job, entry.copy(), key, number))
+        self._member(job, key, number, job.command["key"])
+        self._said(job, key, number, "order")
+
+    def _by_itself(self, entry: LedgerEntry) -> None:
+        freed = records.settled(entry.copy())
+        freed["kind"], freed["state"], freed["number"], freed["reason"] = "invoice", "INTENDED", None, None
+        freed["hash"], freed["version"], freed["observed_at"] = None, None, None
+        freed["total"], freed["total_tax"] = None, None
+        # A record that was read before an earlier one had ended is read again after a restart: it stays left.
+        stamp = _stamp(self.desk.decode(entry["command"] or b""))
+        freed["extra"] = {name: text for name, text in freed["extra"].items() if name != "summary"} | {_LEFT: stamp}
+        self.desk.write(freed)
+
+    def _cancel(self, job: Job, entry: LedgerEntry) -> None:
+        key = entry["extra"]["summary"]
+        if _age(job.command) < (entry["version"], entry["observed_at"]):
+            self._left(job, entry, f"a newer version is in summary {entry['number']}")
+        elif not self._is_open(key):
+            text = f"Deleted in Kentico, and in the closed summary {entry['number']}."
+            hint = "If the money was returned, give it back in Xero by hand, then `k2x dlt redrive --decision skip`."
+            self.desk.refuse(job, Refusal(ErrorClass.HELD, "deleted_after_posting", text, hint))
+            self.desk.end(job)
+        else:
+            self._superseded(entry)
+            self._take_out(job, key, job.command["key"], "deleted in Kentico")
+            self._by_itself(entry)
+            gone = self.desk.fresh(job.home, "invoice")
+            gone["state"], gone["reason"] = "VOIDED", "deleted in Kentico before it was posted"
+            gone["version"], gone["observed_at"] = job.command["version"], job.command["observed_at"]
+            self.desk.result(job.command, "order", "CANCELLED", message="deleted in Kentico before its summary closed")
+            self.desk.end(job, gone)
+
+    def _take_out(self, job: Job, key: str, name: str, why: str) -> None:
+        member = self.desk.fresh(records.member_key(key, name), records.MEMBER)
+        member["state"], member["reason"] = "VOIDED", why
+        self.desk.write(member)
+        self._counted(key, -1)
+
+    def _is_open(self, key: str) -> bool:
+        entry = self.desk.entry(records.invoice_key(key))
+        return entry is not None and entry["extra"].get("phase") == OPEN
+
+    def _left(self, job: Job, entry: LedgerEntry, why: str) -> None:
+        self.desk.result(job.command, records.told_as(job.command), "UNCHANGED", number=entry["number"], message=why)
+        self.desk.end(job)
+
+    def _held(self, job: Job, entry: LedgerEntry) -> None:
+        """Other money than what a closed summary holds. A reissue would credit a whole day: a person decides."""
+        body = cast(Sale | RefundNote, job.command["body"])
+        text = (
+            f"In summary {entry['number']} as {entry['total']} {entry['currency']}, tax {entry['total_tax']}. "
+            f"This version: {body['total']} {body['currency']}, tax {body['total_tax']}. An order in a summary is "
+            "not reissued."
+        )
+        code = "other_money" if job.command["kind"] == "SALE" else "refund_differs"
+        self.desk.refuse(job, Refusal(ErrorClass.HELD, code, text, DECIDE), records.told_as(job.command))
+        self.desk.end(job)
+
+    # -- refunds -------------------------------------------------------------------------------------------------
+
+    def _refund(self, job: Job, sale: LedgerEntry | None) -> bool:
+        """A refund of an order that a posted summary holds goes into its own day's credit note."""
+        note = cast(RefundNote, job.command["body"])
+        own_key = records.credit_key(job.command["key"], note["refund_id"])
+        own, part = self.desk.entry(own_key), note.get("summary")
+        if own is not None and records.collected(own):
+            same = own["currency"] == note["currency"] and Decimal(own["total"] or "0") == Decimal(note["total"])
+            if same:
+                self._left(job, own, f"this refund is in summary {own['number']} already")
+            else:
+                self._held(job, own)
+            return True
+        if part is None or sale is None or sale["kind"] != records.ORDER or not records.paid(sale):
+            return False
+        if own is not None and (own["xero_id"] or own["intention"] is not None or own["state"] == "POSTED"):
+            return False
+        if records.left(sale, note) < Decimal(note["total"]):
+            return False  # too much: said where every refund is
+        key, number = self._open(job, part)
+        taken = records.settled(sale.copy()) if job.parked else sale.copy()
+        taken["state"] = cast(Any, records.standing(sale))
+        taken["extra"] = {**taken["extra"], records.share(note["refund_id"]): note["total"]}
+        self.desk.write(taken)
+        self.desk.write(self._kept(job, self.desk.fresh(own_key, records.PART), key, number))
+        self._member(job, key, number, f"{job.command['key']}|{note['refund_id']}")
+        self._said(job, key, number, "order_refund")
+        return True
+
+    # -- closing -------------------------------------------------------------------------------------------------
+
+    def work(self) -> None:
+        """A page of what is to be closed or settled."""
+        for work in list(self.closing.values()):
+            self._close(work)
+        if self.desk.flying is None:
+            for work in list(self.settling.values())[:1]:
+                self._settle(work)
+
+    @property
+    def more(self) -> bool:
+        """There is more to go through, though nothing else may happen."""
+        return bool(self.closing) or (bool(self.settling) and self.desk.flying is None)
+
+    def _close(self, work: _Work) -> None:
+        """Add a page up; after the last, what the summary holds is fixed."""
+        key = work.job.command["key"]
+        members = self.desk.scan(records.member_key(key, ""), work.after, _PAGE)
+        for member in members:
+            work.after = member["key"]
+            held = self._of_member(key, member)
+            if held is not None and held["command"] is not None:
+                work.sums.add(member["key"], self.desk.decode(held["command"]))
+        if len(members) < _PAGE:
+            del self.closing[work.job.home]
+            self._closed(work.job, work.sums)
+
+    def _of_member(self, key: str, member: LedgerEntry) -> LedgerEntry | None:
+        """The collected order or refund, whose own entry has the last word about which summary holds it."""
+        if member["state"] != "COLLECTED":
+            return None
+        name = member["key"].removeprefix(records.member_key(key, ""))
+        instance, order, *refund = name.split("|", 2)
+        order_key = f"{instance}|{order}"
+        own = records.credit_key(order_key, refund[0]) if refund else records.invoice_key(order_key)
+        entry = self.desk.entry(own)
+        inside = entry is not None and records.collected(entry) and entry["extra"].get("summary") == key
+        return entry if inside else None
+
+    def _closed(self, job: Job, sums: Sums) -> None:
+        entry = self.desk.fresh(job.home, "invoice")
+        extra = {**entry["extra"], "members": str(sums.count), "members_hash": sums.members_hash}
+        if not sums.count:
+            entry["state"], entry["reason"] = "VOIDED", "no order was left in it"
+            entry["extra"] = {**extra, "phase": EMPTY}
+            self.desk.result(job.command, records.SUMMARY, "CANCELLED", message="no order was left in it")
+            self.desk.end(job, entry)
+            return
+        entry["extra"] = {**extra, "phase": CLOSED}
+        entry["reason"] = f"closed with {sums.count} orders"
+        entry["total"], entry["total_tax"] = f"{sums.total:.2f}", f"{sums.total_tax:.2f}"
+        job.command = sums.sale(job.command) if job.command["kind"] == "SALE" else sums.refund(job.command)
+        job.value = self.encode(job.command)
+        entry["command"] = job.value
+        self.desk.write(entry)
+        if not sums.total:
+            self.posted(job, None)
+            return
+        self.go_on(job)
+
+    # -- posted --------------------------------------------------------------------------------------------------
+
+    def posted(self, job: Job, document: LedgerEntry | None) -> None:
+        """The summary's document is PAID, or none is needed: each of its orders is told."""
+        self.desk.park(job, "its orders are told", self.desk.settings.moment)  # a restart goes on by the ledger
+        entry = self.desk.fresh(job.home, "invoice")
+        entry["extra"] = {**entry["extra"], "phase": POSTED}
+        shown: dict[str, Any] = {"total": entry["total"], "total_tax": entry["total_tax"], "status": "PAID"}
+        why = "its orders come to nothing: there is no document"
+        if document is not None:
+            names = ("xero_id", "contact_id", "number", "version", "observed_at", "hash")
+            shown |= {"xero_id": document["xero_id"], "amount_due": "0"}
+            for name in names if document["key"] != entry["key"] else names[:2]:
+                entry[name] = document[name]  # type: ignore[literal-required]
+            why = ""
+        entry["state"], entry["status"], entry["reason"] = "POSTED", "PAID", None
+        entry["number"] = entry["number"] or job.number
+        findings = [f"{entry['extra']['members']} orders", *self.desk.told(job)]
+        self.desk.result(
+            job.command, records.SUMMARY, "POSTED", number=entry["number"], currency=entry["currency"],
+            message=why or None, findings=findings, **shown,
+        )  # fmt: skip
+        self.desk.write(entry)
+        self.settling[job.home] = _Work(job)
+
+    def _settle(self, work: _Work) -> None:
+        """A page of members, in one transaction; after the last the summary is done."""
+        job = work.job
+        key = job.command["key"]
+        summary = self.desk.fresh(job.home, "invoice")
+        members = self.desk.scan(records.member_key(key, ""), work.after, _PAGE)
+        for member in members:
+            work.after = member["key"]
+            held = self._of_member(key, member)
+            if held is not None and held["command"] is not None:
+                self._member_posted(held, member, summary)
+        if len(members) < _PAGE:
+            del self.settling[job.home]
+            summary["state"] = "POSTED"
+            self.desk.end(job, summary)
+
+    def _member_posted(self, held: LedgerEntry, member: LedgerEntry, summary: LedgerEntry) -> None:
+        value = held["command"] or b""
+        command = self.desk.decode(value)
+        done = records.settled(held.copy())
+        done["state"], done["status"], done["reason"] = "POSTED", "PAID", None
+        done["xero_id"], done["contact_id"] = summary["xero_id"], summary["contact_id"]
+        self.desk.write(done)
+        told = member.copy()
+        told["state"], told["xero_id"], told["reason"] = "POSTED", summary["xero_id"], None
+        self.desk.write(told)
+        nothing = None if summary["xero_id"] else "its summary comes to nothing: there is no document"
+        # Not measured by when it came: that it waits for its day's end is by rule.
+        self.desk.result(
+            command, records.told_as(command), "POSTED", xero_id=done["xero_id"], number=done["number"], status="PAID",
+            total=done["total"], total_tax=done["total_tax"], amount_due="0", currency=done["currency"],
+            received_at=None, message=nothing,
+        )  # fmt: skip
+        home = records.home(command)
+        if command["kind"] == "SALE" and records.refunds_wait(done):
+            self.desk.ended.append(Job(command, None, value, (), None, 0, home, done=True))
+
+
+def _begun(entry: LedgerEntry, command: Command) -> bool:
+    """Posted by itself, on its way to that, or deleted since: what the ledger says of it goes before the rule."""
+    if records.cancelled(entry):
+        return command["version"] <= (entry["version"] or command["version"])
+    under_way = entry["xero_id"] is not None or entry["intention"] is not None or records.generation(entry) > 1
+    return under_way or records.standing(entry) in ("HELD", "POSTED")
+
+
+def _age(command: Command) -> tuple[datetime, datetime]:
+    return command["version"], command["observed_at"]
+
+
+def _stamp(command: Command) -> str:
+    """Its age as text that sorts as it does."""
+    return f"{command['version'].isoformat(timespec='microseconds')} {command['observed_at'].isoformat()}"
+
+
+def _newer(command: Command, entry: LedgerEntry) -> bool:
+    return _age(command) > (entry["version"], entry["observed_at"])
+
+
+def _shown(entry: LedgerEntry) -> str:
+    return entry["version"].isoformat() if entry["version"] is not None else ""
+
+
+def _same_day(key: str, base: str) -> bool:
+    """Whether a summary is the day's first one or a supplement of it."""
+    return key == base or key.startswith(f"{base}-")
+
+
+__all__ = ["CLOSED", "EMPTY", "OPEN", "POSTED", "REFUND_ID", "Summaries"]
