@@ -24,7 +24,16 @@ from k2x.replay.tally import Tally
 from schemas.codec import Codec
 from schemas.ids import CommittedIds
 from schemas.types import LedgerEntry
-from tests.connectors.xero.commands import contact, contact_command, envelope, item_command, refund, sale, tender
+from tests.connectors.xero.commands import (
+    contact,
+    contact_command,
+    envelope,
+    in_summary,
+    item_command,
+    refund,
+    sale,
+    tender,
+)
 
 CODEC = Codec(CommittedIds())
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -220,3 +229,15 @@ def test_days_are_counted_by_the_calls_that_a_day_has_left() -> None:
         return Forecast("uk", 0, Tally(), calls, 60.0, 0, 900, left).days
 
     assert [days(0, 0), days(900, None), days(901, None), days(100, 50), days(951, 50)] == [1, 1, 2, 2, 3]
+
+
+def test_orders_of_a_day_are_collected_on_paper_and_their_close_is_counted(ledger: PaperLedger) -> None:
+    """A plan ends when everything is collected, as a run does; an earlier version of the same batch is left alone."""
+    orders = [in_summary(sale(n), NOW + timedelta(hours=3)) for n in range(120)]
+    again = in_summary(sale(1, version=60, total="60.00", tax="10.00"), NOW + timedelta(hours=3))
+    paper = through(lane(ledger), *orders, again)
+    assert (paper.calls, dict(paper.tally.written), dict(paper.tally.orders)) == (0, {}, {"left_alone": 1})
+    assert (paper.tally.collected, len(paper.tally.summaries)) == (120, 1)
+    assert len(paper._commands) == 0, "what is collected is not kept in memory"
+    found = Forecast("uk", 121, paper.tally, paper.calls, 0.0, 0, 900, None)
+    assert (found.calls, found.calls_at_close) == (0, 3)
