@@ -41,9 +41,22 @@ _INVOICE = (
     "Total",
     "TotalTax",
     "AmountDue",
+    "AmountCredited",
+    "LineAmountTypes",
+    "CurrencyRate",
     "Reference",
 )
-_LINE = ("Description", "Quantity", "UnitAmount", "AccountCode", "TaxType", "ItemCode")
+_LINE = (
+    "Description",
+    "Quantity",
+    "UnitAmount",
+    "LineAmount",
+    "TaxAmount",
+    "AccountCode",
+    "TaxType",
+    "ItemCode",
+    "Tracking",
+)
 _PAYMENT = ("PaymentID", "Reference", "Amount", "Status")
 _GONE = frozenset({"VOIDED", "DELETED"})
 Open = tuple[int, str, str, str | None]  # offset, thing, key, contact
@@ -214,8 +227,8 @@ class RebuildFile:
 
 
 def _trimmed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What the comparison looks at."""
-    kept: dict[str, Any] = {name: row.get(name) for name in (*_INVOICE, "Reference")}
+    """What the comparison looks at, and what an invoice is credited by."""
+    kept: dict[str, Any] = {name: row.get(name) for name in _INVOICE}
     kept["Contact"] = {"ContactID": (row.get("Contact") or {}).get("ContactID")}
     kept["LineItems"] = [{name: line.get(name) for name in _LINE} for line in row.get("LineItems") or []]
     kept["Payments"] = [{name: paid.get(name) for name in _PAYMENT} for paid in row.get("Payments") or []]

@@ -319,9 +319,11 @@ def moved(
     of: LedgerEntry, command: Command, currency: str, tender: Tender, marker: str, paid: Mapping[str, Any]
 ) -> None:
     """Fill the entry of a payment, or of money back, that Xero holds as `paid`. What is needed to give it back the same
-    way stands in `extra`; the account is Xero's own word where it shows it, which within a document it does not."""
+    way stands in `extra`. The account is the tender's, unless Xero shows another; within a document it shows none."""
     shown = paid.get("Account") or {}
-    account = shown.get("AccountID") or shown.get("Code") or tender["account_id"] or tender["account_code"]
+    account = tender["account_id"] or tender["account_code"]
+    if shown and account not in (shown.get("AccountID"), shown.get("Code")):
+        account = shown.get("AccountID") or shown.get("Code") or account
     of["state"], of["intention"], of["reason"] = "POSTED", None, None
     of["xero_id"], of["number"] = str(paid["PaymentID"]), marker
     of["status"] = str(paid.get("Status") or "AUTHORISED")

@@ -21,6 +21,7 @@ from tests.connectors.xero.office import CODEC, SHORT, Office, office_sale, unti
 pytestmark = pytest.mark.kafka
 _ORDERS = 57
 _CANCELLED, _REFUSED, _WAITING, _LIVE = 57, 58, 59, 60
+_EDITED = (3, 5)  # issued anew; the second was paid by two tenders
 _HASTY = SHORT.model_copy(update={"moment": 0.3})  # trouble of a moment already puts an order into the ledger
 
 
@@ -31,7 +32,9 @@ def _commands(office: Office) -> list[Command]:
     number = str(_CANCELLED)
     cancel = envelope("CANCEL", f"shop|{number}", None, org="uk", order=number, version=9)
     refused = office_sale(office, _REFUSED, account="999999")
-    return [*orders, cancel, office_sale(office, _CANCELLED), refused]
+    money: dict[str, Any] = {"version": 9, "total": "60.00", "tax": "10.00", "on_other_money": "REISSUE"}
+    edited = [office_sale(office, n, **money) for n in _EDITED]
+    return [*orders, cancel, office_sale(office, _CANCELLED), refused, *edited]
 
 
 def _documents(office: Office) -> dict[str, dict[str, Any]]:
@@ -78,7 +81,7 @@ def test_a_lost_ledger_is_rebuilt_from_xero_without_a_write_and_nothing_is_poste
     commands = _commands(office)
     _work_off(office, commands)
     before, written, letters = _documents(office), _writes(office), office.letters()
-    assert len(office.invoices(office.slug)) == _ORDERS + 1
+    assert len(office.invoices(office.slug)) == _ORDERS + 1 + len(_EDITED)
     office.make_topic_anew(topics.ledger(office.slug))
     shutil.rmtree(office.home / "a")
 
@@ -88,11 +91,11 @@ def test_a_lost_ledger_is_rebuilt_from_xero_without_a_write_and_nothing_is_poste
             office.put(office_sale(office, _LIVE))
             asked.ask(datetime.now(UTC))
             until(lambda: sink.lanes() == {office.slug: "rebuilding its ledger"})
-        assert office.outcomes().count("POSTED") == _ORDERS
+        assert office.outcomes().count("POSTED") == _ORDERS + len(_EDITED)
         assert _writes(office) == written
         with office.sink("another-machine"):  # goes on where the other one was stopped
             counts = _counts(asked)
-            until(lambda: office.outcomes().count("POSTED") == _ORDERS + 2)
+            until(lambda: office.outcomes().count("POSTED") == _ORDERS + len(_EDITED) + 2)
             until(lambda: office.committed() == len(commands) + 3)
             pages = office.calls("rebuild")
     assert pages <= 2 + counts["xero invoices"] // 1000  # the last one is of credit notes
@@ -102,7 +105,8 @@ def test_a_lost_ledger_is_rebuilt_from_xero_without_a_write_and_nothing_is_poste
         for key in [key for key in ledger if key.startswith(gone_on)]:
             del ledger[key]
     assert after == before
-    assert (counts["invoices"], counts["payments"]) == (_ORDERS + 1, _ORDERS + 12)
+    assert (counts["invoices"], counts["payments"]) == (_ORDERS + 1 + len(_EDITED), _ORDERS + 12 + len(_EDITED))
+    assert counts["credited"] == len(_EDITED)
     assert (counts["cancelled"], counts["refused or held"], counts["waiting"]) == (1, 1, 1)
     assert counts["conflicts"] == counts.get("gone from Xero", 0) == 0
     assert office.letters() == letters
@@ -117,8 +121,8 @@ def test_a_lost_ledger_is_rebuilt_from_xero_without_a_write_and_nothing_is_poste
     with office.sink("a third one"):
         until(lambda: office.outcomes().count("UNCHANGED") >= len(again))
     assert _writes(office) == written + 4
-    assert len(office.invoices(office.slug)) == _ORDERS + 2
-    assert len(office.payments(office.slug)) == _ORDERS + 12 + 2
+    assert len(office.invoices(office.slug)) == _ORDERS + 2 + len(_EDITED)
+    assert len(office.payments(office.slug)) == _ORDERS + 12 + 2 + len(_EDITED)
 
 
 def test_a_ledger_topic_made_anew_beneath_a_running_lane_is_noticed_with_its_next_order(office: Office) -> None:
