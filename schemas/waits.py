@@ -9,6 +9,7 @@ OTHER = "other"
 # The first that fits holds. tests/k2x/watch holds this table to the messages that the sink's core writes.
 WAITS = (
     ("waits behind an earlier version", "earlier_version"),
+    ("collected into summary", "collected"),
     ("the calls of the day are used up", "day_limit"),
     ("Xero's call limit", "minute_limit"),
     ("Xero does not let us in", "auth"),

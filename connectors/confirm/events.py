@@ -10,7 +10,7 @@ from schemas.types import Result
 
 _WHAT: Mapping[str, What] = {"POSTED": "posted", "ADOPTED": "posted", "REFUSED": "refused", "HELD": "held"}
 # Contacts and items are means to an end; `letter` is k2x's own note of a redrive.
-_TOLD = frozenset({"order", "invoice", "payment", "order_refund", "credit_note", "refund"})
+_TOLD = frozenset({"order", "invoice", "payment", "order_refund", "credit_note", "refund", "summary"})
 
 
 def what_of(result: Result, target: Target) -> What | None:

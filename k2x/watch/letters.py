@@ -27,7 +27,7 @@ GROUP = "k2x-watch"
 _ANEW_S = 3600.0  # a letter about an order whose end was read before the letter came is put right by then
 _TIMEOUT_S = 20.0
 # Waits that are not a pause of the organisation: they concern one order, and end by themselves.
-_OWN_WAITS = frozenset({"earlier_version", "read_back", "repeat", "not_found"})
+_OWN_WAITS = frozenset({"earlier_version", "read_back", "repeat", "not_found", "collected"})
 
 
 @dataclass

@@ -16,10 +16,12 @@ def columns(result: Result, store: Store, now: datetime) -> WriteBack | None:
     named = store.rules.write_back.columns()
     if not named or result["order_id"] is None or result["outcome"] not in _SHOWN or result["kind"] not in _OF_ORDER:
         return None
+    if "/" in result["order_id"]:  # a daily summary's own: each of its orders has a result of its own
+        return None
     good = result["outcome"] in ("POSTED", "ADOPTED")
     values = {
         "number": result["number"],
-        "invoice_id": result["xero_id"] if good and result["kind"] == "invoice" else None,
+        "invoice_id": result["xero_id"] if good else None,
         "status": result["status"] or result["outcome"],
         "error": "" if good else f"{result['error_code'] or result['outcome']}: {result['message'] or ''}"[:200],
         "posted_at": result["at"].isoformat() if good else None,

@@ -111,6 +111,7 @@ def test_waits_of_before_the_first_look_are_not_told_and_pauses_after_it_are(sho
     assert [n for n in letters.look().notices if n.org == shop.org] == []
     shop.result(order, "WAITING", "Xero does not let us in: invalid_client")
     shop.result(order, "WAITING", "waits behind an earlier version of its order")  # its own, and soon over
+    shop.result(order, "WAITING", "collected into summary UK-S20261124-GBP, which closes at 2026-11-25T03:00:00+00:00")
     assert [n.kind for n in letters.look().notices if n.org == shop.org] == ["waiting:auth"]
 
 

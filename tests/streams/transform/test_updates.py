@@ -163,6 +163,16 @@ def test_write_back_is_off_until_columns_are_named() -> None:
     assert (made["order_id"], made["at"]) == ("28", NOW)
 
 
+def test_an_order_in_a_daily_summary_is_told_of_its_invoice_and_the_summary_is_no_order() -> None:
+    columns = {"write_back": {"number": "OrderXeroNumber", "invoice_id": "OrderXeroID"}}
+    member = result(kind="order", number="UK-S20261124-GBP", xero_id="X-S")
+    made = Workflow(store(columns)).writeback(member, NOW)
+    assert made is not None
+    assert made["fields"] == {"OrderXeroNumber": "UK-S20261124-GBP", "OrderXeroID": "X-S"}
+    own = result(kind="invoice", order_id="Goat/S20261124-GBP", number="UK-S20261124-GBP", xero_id="X-S")
+    assert Workflow(store(columns)).writeback(own, NOW) is None
+
+
 def test_write_back_tells_of_refusals_and_follows_its_step() -> None:
     refused = result(outcome="REFUSED", kind="order", status=None, number=None, error_code="unbalanced", message="m")
     made = Workflow(store(COLUMNS)).writeback(refused, NOW)
