@@ -16,8 +16,9 @@ _KEY = re.compile(r"^(?P<site>.+)/(?P<kind>[SR])(?P<day>\d{8})-(?P<rest>.+)$")
 
 
 def is_summary(key: str) -> bool:
-    """Whether instance|id is a summary's key: an order's id is a number."""
-    return "/" in key.partition("|")[2]
+    """Whether instance|id is a summary's key: an order's id is a number, and a settlement's has no day behind its
+    slash."""
+    return _KEY.match(key.partition("|")[2]) is not None
 
 
 class DailyCase:

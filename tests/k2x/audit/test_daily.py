@@ -14,6 +14,7 @@ import pytest
 from k2x.audit import page
 from k2x.audit.court import Court, Scope
 from k2x.audit.daily import DailyVerdict
+from k2x.audit.daily_case import is_summary
 from k2x.audit.facts import EntryGone, PartSeen
 from k2x.audit.finding import CODES, Finding
 from k2x.audit.judge import Verdict
@@ -442,3 +443,16 @@ def test_the_page_and_the_json_show_what_waits_and_what_is_off() -> None:
 def test_every_code_of_summaries_is_proved_here() -> None:
     proved = {code for _, codes, _ in OFF.values() for code in codes} | {"summary_overdue"}
     assert {code for code in CODES if "summar" in code} <= proved
+
+
+@pytest.mark.parametrize(
+    ("key", "is_one"),
+    [
+        ("main|Shop/S20261124-GBP", True),
+        ("main|Shop/R20261124-GBP-2", True),
+        ("main|1042", False),
+        ("main|settlement/stripe/po_1", False),
+    ],
+)
+def test_a_summarys_key_is_told_from_an_orders_and_a_settlements(key: str, is_one: bool) -> None:
+    assert is_summary(key) is is_one
