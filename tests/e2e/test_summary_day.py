@@ -11,6 +11,7 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, cast
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from confluent_kafka import Producer
@@ -43,8 +44,8 @@ def day(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Summar
 
 def test_a_store_changes_over_on_a_day_with_neither_gap_nor_overlap(day: SummaryDay) -> None:
     """Orders around the store's midnight (one store counts in New York), one edited after it, one that comes late."""
-    midnights = {"GoatUK": datetime.combine(EVE, datetime.min.time(), UTC)}
-    midnights["GoatTrade"] = midnights["GoatUK"] + timedelta(hours=5)
+    zones = {"GoatUK": ZoneInfo("Europe/London"), "GoatTrade": ZoneInfo("America/New_York")}
+    midnights = {site: datetime.combine(EVE, time(), zone).astimezone(UTC) for site, zone in zones.items()}
     with day.office.sink("a", core=CORE):
         early = [*around(day, midnights, 1001, -6)]
         day.send(early)
