@@ -247,6 +247,8 @@ def _again(message: Message) -> str:
     """How a record came to be sent once more: by a redrive, or as a replay's copy."""
     count, replay = _header(message, "x-replay-count"), _header(message, "x-replay-id")
     text = f", sent again for the {count}. time" if count not in ("", "0") else ""
+    decision = _header(message, "x-decision")
+    text += f", decided: {decision}" if decision else ""
     return text + (f", copied by replay {replay}" if replay else "")
 
 

@@ -173,6 +173,31 @@ def test_a_refund_is_told_under_its_order_and_found_by_its_credit_note(office: O
     assert f"Order shop|{order}, first heard of" in run(office, "trace", f"cn-{name}-R1")
 
 
+def test_an_edited_order_tells_how_it_was_credited_and_issued_anew(office: Office) -> None:
+    order = number()
+    received(office, order)
+    name = f"{office.slug}-{order}"
+    money: dict[str, Any] = {"version": 9, "total": "60.00", "tax": "10.00", "on_other_money": "REISSUE"}
+    office.put(office_sale(office, order), office_sale(office, order, **money))
+    with office.sink():
+        until(lambda: outcome(office, order) == ["POSTED", "POSTED"])
+    told = story(office, order)
+    results = said(told, "result")
+    for begins in (
+        f"credit note POSTED as CN-{name}-reissue1",
+        f"money back 1 POSTED as CN-{name}-reissue1/1",
+        f"invoice POSTED as {name}-R2",
+        f"order POSTED as {name}-R2 PAID, 60.00 GBP",
+    ):
+        assert any(text.startswith(begins) for text in results), begins
+    assert results[-1].endswith(f"{name} was credited by CN-{name}-reissue1: now {name}-R2")
+    assert "not simply answered" not in told["ending"]
+    assert any(text.endswith(f"issued anew as {name}-R2") for text in said(told, "ledger"))
+    assert told["ending"].startswith(f"order POSTED as {name}-R2 PAID, 60.00 GBP")
+    for known_as in (name, f"{name}-R2", f"CN-{name}-reissue1"):
+        assert f"Order shop|{order}, first heard of" in run(office, "trace", known_as)
+
+
 def ends(result: dict[str, Any], order: int) -> bool:
     return bool(result["order_id"] == str(order) and result["outcome"] in ("POSTED", "REFUSED"))
 

@@ -119,7 +119,7 @@ class Reissues:
         credited["extra"] = {name: text for name, text in entry["extra"].items() if name != records.NOTE}
         for changed in (former, credited, anew):
             self.desk.write(changed)
-        self.desk.note([job], f"{former['number']} was credited by {credited['number']}: now {anew['number']}")
+        job.troubles.append(f"{former['number']} was credited by {credited['number']}: now {anew['number']}")
         job.note, job.number, job.contact_id, job.target_id, job.due = None, "", None, None, None
         self.sales.go_on(job)
 
