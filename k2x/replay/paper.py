@@ -16,6 +16,7 @@ from typing import Any, Protocol, cast
 
 from connectors.xero.budget import Budget, Limits
 from connectors.xero.calls import Answer
+from connectors.xero.core import records
 from connectors.xero.core.events import (
     Action,
     Answered,
@@ -59,7 +60,8 @@ _WRITTEN = {
     Step.CREDIT_NOTE: "CreditNotes",
     Step.REFUND: "Payments",
 }
-_LOOKED_UP = {**_WRITTEN, Step.PAYMENT: "Invoices", Step.REFUND: "CreditNotes"}
+_LOOKED_UP = {**_WRITTEN, Step.PAYMENT: "Invoices", Step.REFUND: "CreditNotes", Step.CHECK: "Invoices"}
+_MOST_TENDERS = 100
 
 
 class Books(Protocol):
@@ -223,6 +225,7 @@ class PaperLane:
             (Step.CREDIT_NOTE, False): self._credit_written,
             (Step.CREDIT_NOTE, True): self._credit_found,
             (Step.REFUND, False): self._payment,
+            (Step.CHECK, True): self._posted,
         }[batch.step, batch.lookup]
         return [made(document) for document in batch.documents]
 
@@ -250,6 +253,32 @@ class PaperLane:
     def _invoice_found(self, document: Document) -> Mapping[str, Any] | None:
         """By the books where somebody has looked. Else an invoice that was intended is taken to be there."""
         return self._books.invoice(document.natural) if self._books else self._invoice(document, _sale(document))
+
+    def _posted(self, document: Document) -> Mapping[str, Any] | None:
+        """An invoice that is looked at before it is credited: as the ledger has it, but for what the books show."""
+        entry = self._lane.desk.entry(document.key)
+        if entry is None:
+            return None
+        own, key = records.generation(entry), document.jobs[0].command["key"]
+        paid = (self._lane.desk.entry(records.payment_key(key, n, own)) for n in range(1, _MOST_TENDERS))
+        line = {"Description": "", "LineAmount": entry["total"], "TaxAmount": entry["total_tax"], "AccountCode": "?"}
+        made: dict[str, Any] = {
+            "InvoiceID": entry["xero_id"],
+            "InvoiceNumber": document.natural,
+            "Contact": {"ContactID": entry["contact_id"]},
+            "Status": "PAID",
+            "LineAmountTypes": "Inclusive",
+            "LineItems": [line],
+            "Total": entry["total"],
+            "TotalTax": entry["total_tax"],
+            "Payments": [
+                {"PaymentID": one["xero_id"], "Reference": one["number"], "Amount": one["total"]}
+                for one in itertools.takewhile(lambda one: one is not None, paid)
+                if one is not None
+            ],
+        }
+        known = (self._books.invoice(document.natural) if self._books else None) or {}
+        return made | {name: known[name] for name in ("Status", "Total", "TotalTax") if known.get(name) is not None}
 
     def _invoice(self, document: Document, sale: Sale) -> Mapping[str, Any]:
         return {
@@ -294,7 +323,8 @@ class PaperLane:
         return self._books.credit_note(document.natural) if self._books else self._credit(document)
 
     def _credit(self, document: Document) -> Mapping[str, Any]:
-        note = cast(RefundNote, document.jobs[0].command["body"])
+        job = document.jobs[0]
+        note = job.note or cast(RefundNote, job.command["body"])
         return {
             "Type": "ACCRECCREDIT",
             "CreditNoteID": self._id(),

@@ -241,3 +241,12 @@ def test_orders_of_a_day_are_collected_on_paper_and_their_close_is_counted(ledge
     assert len(paper._commands) == 0, "what is collected is not kept in memory"
     found = Forecast("uk", 121, paper.tally, paper.calls, 0.0, 0, 900, None)
     assert (found.calls, found.calls_at_close) == (0, 3)
+
+
+def test_an_edited_order_is_credited_and_issued_anew_on_paper_too(ledger: PaperLedger) -> None:
+    edit = sale(1, version=9, total="60.00", tax="10.00", on_other_money="REISSUE")
+    paper = through(lane(ledger), sale(1), edit, sale(1, version=5, total="30.00", tax="5.00"))
+    entry = ledger.get(records.invoice_key("shop|1"))
+    assert entry is not None
+    assert (entry["number"], entry["status"], entry["total"]) == ("W-1-R2", "PAID", "60.00")
+    assert paper.tally.orders == {"posted": 2, "left_alone": 1}
