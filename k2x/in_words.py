@@ -40,6 +40,8 @@ def describe(schema: str, value: Mapping[str, Any]) -> Description:
             made = Description(f"Product {name} of {value['instance']}")
             made.add("product", f"{value['SKUName']}, price {plain(value['SKUPrice'])}")
             return made
+        case "settlement":
+            return _settlement(value)
         case "change":
             made = Description(f"Hint: {value['object_type']} {value['object_id']} of {value['instance']} changed")
             made.add("event", f"{value['event_type']} by {value['source']}, received {moment(value['received_at'])}")
@@ -157,6 +159,16 @@ def _item(item: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _settlement(value: Mapping[str, Any]) -> Description:
+    made = Description(f"Settlement {value['settlement_id']} of {value['gateway']}, {value['instance']}")
+    made.add("event", f"by {value['source']}, received {moment(value['received_at'])}, paid {moment(value['paid_at'])}")
+    made.add("total", f"{plain(value['payout'])} {value['currency']}")
+    for line in value["lines"]:
+        order = f" order {line['order_id']}" if line["order_id"] else ""
+        made.add("lines", f"{line['type'].lower()} {plain(line['amount'])}, fee {plain(line['fee'])}{order}")
+    return made
+
+
 def _command(value: Mapping[str, Any]) -> Description:
     body, kind = value["body"] or {}, value["kind"]
     if kind == "SALE":
@@ -167,6 +179,12 @@ def _command(value: Mapping[str, Any]) -> Description:
         made.add("document", f"{body['number']}, dated {body['date']}")
         made.add("total", f"{plain(body['total'])} {body['currency']}, tax {plain(body['total_tax'])}")
         made.add("tenders", *_tenders(body["payments"]))
+    elif kind == "SETTLEMENT":
+        made = Description(
+            f"Settlement {body['settlement_id']} of {body['gateway']}, for Xero organisation {value['org']}"
+        )
+        made.add("document", f"dated {body['date']}, marked {body['marker']}")
+        made.add("total", f"payout {plain(body['payout'])} {body['currency']}, fees and the like {plain(body['fees'])}")
     elif kind == "CONTACT":
         made = Description(f"Contact {body['number']} of {value['instance']}")
         made.add("contact", masked(body["email"]))

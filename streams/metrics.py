@@ -112,7 +112,8 @@ class Metrics:
         )
         self._documents = Counter(
             "k2x_business_documents",
-            "Documents in Xero: order (its invoice, wholly paid), invoice, payment, credit_note, refund (money back)",
+            "Documents in Xero: order (its invoice, wholly paid), invoice, payment, credit_note, refund (money back), "
+            "bank_transaction (a settlement's fees), bank_transfer (its payout)",
             ["org", "store", "kind", "currency"],
             registry=self.registry,
         )

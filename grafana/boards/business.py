@@ -39,14 +39,31 @@ CLEARING = Row("Invoices, payments and clearing", (
           "short", (Query(f'{money("k2x_business_value_total", "invoice")} - '
                           f'{money("k2x_business_value_total", "payment")}', "{{store}} {{currency}}"),),
           kind="bargauge", decimals=2, minimum=None),
-    Panel("Paid into bank and clearing accounts", "Payments that k2x has entered. What is taken out again, payouts and "
-          "the gateways' fees, the bookkeeper enters in Xero: the account's balance is there.",
+    Panel("Paid into bank and clearing accounts", "Payments that k2x has entered. Payouts and the gateways' fees take "
+          "them out again: the row below.",
           "short", (Query(money("k2x_business_value_total", "payment"), "{{store}} {{currency}}"),), kind="bargauge",
           decimals=2),
     Panel("Average order", "Value of an order, last hour. Ten times as much: somebody has set a wrong price.", "short",
           (Query(f'sum by (store, currency) (increase(k2x_business_value_total{{{S}, kind="order"}}[1h])) / '
                  f'(sum by (store, currency) (increase(k2x_business_documents_total{{{S}, kind="order"}}[1h])) > 0)',
                  "{{store}} {{currency}}"),), decimals=2),
+))  # fmt: skip
+
+_NO_SETTLEMENTS = "the demo's shop sends no settlements"
+_POSTED = 'org=~"$org"'
+PAID_OUT = Row("Gateways: fees and payouts", (
+    Panel("Fees and the like", "What gateways have withheld, as posted in the range shown: fees, adjustments, "
+          "chargebacks. None though payouts come: see their lines, `k2x settlements show`.", "short",
+          (Query(f'sum by (org, currency) (increase(k2x_business_value_total{{{_POSTED}, kind="bank_transaction"}}'
+                 "[$__range]))", "{{org}} {{currency}}", _NO_SETTLEMENTS),), kind="bargauge", decimals=2),
+    Panel("Paid out", "Transfers from clearing accounts to the bank, as posted in the range shown; each is a deposit "
+          "on the bank's statement.", "short",
+          (Query(f'sum by (org, currency) (increase(k2x_business_value_total{{{_POSTED}, kind="bank_transfer"}}'
+                 "[$__range]))", "{{org}} {{currency}}", _NO_SETTLEMENTS),), kind="bargauge", decimals=2),
+    Panel("Not paid out yet", "What clearing accounts held at the last `k2x reconcile`, in Xero. It returns to about "
+          "a day's sales with each payout; what grows is a settlement that is missing: `k2x settlements ls`.", "short",
+          (Query(f'max by (org, account) (k2x_reconcile_clearing{{{_POSTED}, side="xero"}})', "{{org}} {{account}}",
+                 _NO_SETTLEMENTS),), kind="bargauge", decimals=2, minimum=None),
 ))  # fmt: skip
 
 AGAINST = Row("Invoices against orders (the last `k2x reconcile`)", (
@@ -65,7 +82,7 @@ BUSINESS = Dashboard(
     "k2x-business",
     "k2x · Business",
     "Sales, tax, refunds and payments by store and currency; invoices against orders.",
-    (SALES, CLEARING, AGAINST),
+    (SALES, CLEARING, PAID_OUT, AGAINST),
     variables=(ORGS, STORE),
     since="now-24h",
 )

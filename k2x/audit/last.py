@@ -32,7 +32,10 @@ def remember(outcome: Outcome, scope: Scope, directory: Path) -> None:
             for (of, store), tally in outcome.summary.stores()
             if of == org
         }
-        known[org] = {"at": outcome.at.timestamp(), "since": str(scope.since or ""), "stores": stores}
+        clearing = [row for row in outcome.clearing.rows() if row["org"] == org]
+        known[org] = {
+            "at": outcome.at.timestamp(), "since": str(scope.since or ""), "stores": stores, "clearing": clearing,
+        }  # fmt: skip
     path = directory / _FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
@@ -69,8 +72,15 @@ def metrics(known: Mapping[str, Any]) -> Iterator[Metric]:
         "k2x_reconcile_value", "Money of those orders: what Kentico says, and what Xero has",
         labels=["org", "store", "currency", "side"],
     )  # fmt: skip
+    clearing = GaugeMetricFamily(
+        "k2x_reconcile_clearing", "What gateways have not paid out yet: by our records (topics), and in Xero",
+        labels=["org", "account", "side"],
+    )  # fmt: skip
     for org, one in known.items():
         at.add_metric([org], one["at"])
+        for row in one.get("clearing", ()):
+            for side in ("topics", "xero"):
+                clearing.add_metric([org, row["account"], side], float(row[side]))
         if not one["stores"]:
             for kind in KINDS:
                 findings.add_metric([org, "", kind], 0)
@@ -82,4 +92,4 @@ def metrics(known: Mapping[str, Any]) -> Iterator[Metric]:
             for currency, kentico, xero in tally["money"]:
                 value.add_metric([org, store, currency, "kentico"], float(kentico))
                 value.add_metric([org, store, currency, "xero"], float(xero))
-    yield from (at, findings, orders, value)
+    yield from (at, findings, orders, value, clearing)

@@ -23,8 +23,8 @@ from k2x.trace import Reader, Story
 def trace(config: Path, order: str, as_json: bool) -> None:
     """Everything k2x knows of one order, in the order it happened: events, commands, results, ledger, dead letters.
 
-    ORDER is instance|OrderID, store/OrderID, OrderID, an invoice number, or the number of a daily summary. Times are
-    UTC, as Kafka took the records; beside each stands how long after the one before it came.
+    ORDER is instance|OrderID, store/OrderID, OrderID, an invoice number, the number of a daily summary, or a
+    settlement's id. Times are UTC, as Kafka took the records; beside each stands how long after the one before it came.
 
     Example:  k2x trace emea/GoatUK/1042
     """
@@ -40,6 +40,8 @@ def _key(asked: str, settings: Settings, reader: Reader) -> str:
     """instance|OrderID of what was asked for. K2xError where nothing or more than one order fits."""
     if "|" in asked:
         return asked
+    if "/settlement/" in asked:
+        return asked.replace("/settlement/", "|settlement/", 1)
     place, _, number = asked.rpartition("/")
     if place and place.partition("/")[0] in settings.instances:
         return f"{place.partition('/')[0]}|{number}"
@@ -48,7 +50,7 @@ def _key(asked: str, settings: Settings, reader: Reader) -> str:
     found: set[str] = set()
     if asked.isdigit():
         found = reader.seen(f"{instance}|{asked}" for instance in settings.instances)
-    found = found or reader.by_number(asked)
+    found = found or reader.by_number(asked) or reader.settlements(asked)
     if len(found) > 1:
         raise K2xError(f"{asked} is more than one order: {', '.join(sorted(found))}. Ask for one of them.")
     if not found:
@@ -58,7 +60,7 @@ def _key(asked: str, settings: Settings, reader: Reader) -> str:
 
 def _page(story: Story) -> str:
     first = story.happenings[0].at
-    what = "Summary" if story.is_summary else "Order"
+    what = "Settlement" if story.is_settlement else "Summary" if story.is_summary else "Order"
     lines = [f"{what} {story.key}, first heard of {first.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", ""]
     width = max(len(h.what) for h in story.happenings)
     day, before = first.date(), first

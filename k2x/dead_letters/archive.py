@@ -132,6 +132,8 @@ def _end(letter: Letter, told: Told) -> str:
 
 def _is_about(letter: Letter, result: Mapping[str, Any]) -> bool:
     kind = letter.subject[0]
+    if "|settlement/" in (letter.order_key or letter.key_text):
+        return bool(result["kind"] == "settlement" and result["outcome"] == "POSTED")
     if "/" in letter.order_key.partition("|")[2]:  # a daily summary's own command: no order's id has a slash
         return bool(result["kind"] == "summary")
     if kind == ORDER:

@@ -29,6 +29,8 @@ from schemas.topics import (
     PRODUCTS_PARKED,
     REPLAY_OF,
     RESULTS,
+    SETTLEMENTS,
+    SETTLEMENTS_PARKED,
     all_topics,
 )
 
@@ -44,7 +46,7 @@ DECISION_HEADER = "x-decision"
 REPLAY_COUNT = "x-replay-count"
 REPLAY_ID = "x-replay-id"  # of a letter that a replay met: sent again by a person, it is no longer that replay's
 
-_SOURCE_OF = {PARKED: ORDERS, CUSTOMERS_PARKED: CUSTOMERS, PRODUCTS_PARKED: PRODUCTS}
+_SOURCE_OF = {PARKED: ORDERS, CUSTOMERS_PARKED: CUSTOMERS, PRODUCTS_PARKED: PRODUCTS, SETTLEMENTS_PARKED: SETTLEMENTS}
 _SOURCE_OF |= {replay: source for source, replay in REPLAY_OF.items()}
 _CHUNK = 100  # records a delivery: an interruption leaves at most so many in doubt
 _MEANINGS = {

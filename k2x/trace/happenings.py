@@ -15,12 +15,22 @@ from k2x.dead_letters.letter import letter_of, written_at
 from k2x.in_words import moment, plain
 from k2x.trace.story import Happening
 from schemas.codec import Codec
-from schemas.topics import CHANGES, ORDERS, PARKED, REPLAY_OF, RESULTS, WRITEBACK
+from schemas.topics import (
+    CHANGES,
+    ORDERS,
+    PARKED,
+    REPLAY_OF,
+    RESULTS,
+    SETTLEMENTS,
+    SETTLEMENTS_PARKED,
+    WRITEBACK,
+)
 
 _MARK = "order.written_back"
 _ADOPTED = "found in Xero and equal: the answer to an earlier call was lost, or somebody else wrote it"
 # A refund is an order's: its documents under the names that a bookkeeper gives them.
 _NAMES = {"order_refund": "refund", "credit_note": "credit note", "refund": "money back"}
+_NAMES |= {"bank_transaction": "fees", "bank_transfer": "payout"}  # of a settlement
 Made = tuple[str, str, dict[str, Any]]
 
 
@@ -120,6 +130,23 @@ def _event(message: Message, value: Mapping[str, Any]) -> Made:
     return "event", text, {**facts, "observed_at": value["observed_at"], "received_at": value["received_at"]}
 
 
+def _settlement(message: Message, value: Mapping[str, Any]) -> Made:
+    money = f"payout {plain(value['payout'])} {value['currency']}, {len(value['lines'])} lines"
+    text = f"settlement by {value['source']}, paid {moment(value['paid_at'])}, {money}{_again(message)}"
+    facts = {"version": value["version"], "source": value["source"], "event_type": "settlement.paid"}
+    return "event", text, {**facts, "observed_at": value["observed_at"], "received_at": value["received_at"]}
+
+
+def paid_out(message: Message, value: Mapping[str, Any], order_id: str) -> Happening:
+    """For the story of an order: the settlement that paid it out."""
+    mine = [line for line in value["lines"] if line["order_id"] == order_id]
+    shown = ", ".join(f"{line['type'].lower()} {plain(line['amount'])}, fee {plain(line['fee'])}" for line in mine)
+    name = f"{value['gateway']}/{value['settlement_id']}"
+    text = f"by settlement {name} of {moment(value['paid_at'])}: {shown}"
+    text += f"; see `k2x trace {value['instance']}/settlement/{name}`"
+    return Happening(written_at(message), "paid out", place(message), text, {"settlement": name})
+
+
 def _given_back(refund: Mapping[str, Any] | None) -> str:
     if refund is None:
         return ""
@@ -144,6 +171,8 @@ def _command(message: Message, value: Mapping[str, Any]) -> Made:
         tenders = ", ".join(f"{plain(t['amount'])} from {t['account_code']}" for t in body["payments"])
         text += f": refund {body['refund_id']} as {body['number']}, {plain(body['total'])} {body['currency']}, "
         text += f"tax {plain(body['total_tax'])}" + (f", back {tenders}" if tenders else "") + _for_day(value, body)
+    elif value["kind"] == "SETTLEMENT" and body:
+        text += f": payout {plain(body['payout'])} {body['currency']}, fees and the like {plain(body['fees'])}"
     text += f", by rules version {value['rules_version']}"
     decisions = [dict(one) for one in body.get("decisions", [])]
     text += "".join(f"; {_decided(one)}" for one in decisions)
@@ -257,6 +286,9 @@ _MAKERS: dict[str, Callable[[Message, Mapping[str, Any]], Made]] = {
     ORDERS: _event,
     REPLAY_OF[ORDERS]: _event,
     PARKED: _parked,
+    SETTLEMENTS: _settlement,
+    REPLAY_OF[SETTLEMENTS]: _settlement,
+    SETTLEMENTS_PARKED: _parked,
     RESULTS: _result,
     WRITEBACK: _write_back,
 }

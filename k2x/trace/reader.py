@@ -14,11 +14,23 @@ from confluent_kafka import Message
 
 from k2x.audit.log import read_to_end
 from k2x.dead_letters.letter import schemas_of, written_at
-from k2x.trace.happenings import in_batch, of_entry, of_letter, of_members, of_record
+from k2x.trace.happenings import in_batch, of_entry, of_letter, of_members, of_record, paid_out
 from k2x.trace.story import Happening, Story, told
 from schemas.codec import Codec
 from schemas.errors import SchemaError
-from schemas.topics import CHANGES, ORDERS, PARKED, REPLAY_OF, RESULTS, WRITEBACK, commands, dead_letter, ledger
+from schemas.topics import (
+    CHANGES,
+    ORDERS,
+    PARKED,
+    REPLAY_OF,
+    RESULTS,
+    SETTLEMENTS,
+    SETTLEMENTS_PARKED,
+    WRITEBACK,
+    commands,
+    dead_letter,
+    ledger,
+)
 
 _ORDER_OBJECT = "ecommerce.order"
 _NUMBERED = ("SALE", "invoice", "REFUND", "credit_note", "summary")
@@ -43,13 +55,27 @@ class Reader:
         for summary in summaries_of(found):
             of = [*self._records(summary)[0], *self._ledger(summary, set(), None)]
             found += [replace(h, text=f"its summary: {h.text}") for h in of if h.facts.get("members") is None]
+        if found and not is_settlement(key):
+            found += self._paid_out(key)
         return Story(key, told(found))
+
+    def _paid_out(self, key: str) -> Iterator[Happening]:
+        """The settlements whose lines name the order."""
+        instance, _, order_id = key.partition("|")
+        beginning = f"{instance}|".encode()
+        for message in read_to_end(self._kafka, [SETTLEMENTS]):
+            if (message.key() or b"").startswith(beginning) and order_id.encode() in (message.value() or b""):
+                value = self._decoded(message)
+                if value is not None and any(line["order_id"] == order_id for line in value["lines"]):
+                    yield paid_out(message, value, order_id)
 
     def _records(self, key: str) -> tuple[list[Happening], set[bytes]]:
         """What all topics but the ledgers say; and the keys of the sales' contacts."""
         found: list[Happening] = []
         contacts: set[bytes] = set()
         topics = [CHANGES, ORDERS, REPLAY_OF[ORDERS], PARKED, *self._commands, RESULTS, WRITEBACK, *self._letters]
+        if is_settlement(key):
+            topics += [SETTLEMENTS, REPLAY_OF[SETTLEMENTS], SETTLEMENTS_PARKED]
         for message in self._about(key, topics):
             topic = message.topic() or ""
             if topic in self._letters:
@@ -74,6 +100,12 @@ class Reader:
             if found.casefold() == wanted and value["kind"] in _NUMBERED:
                 keys.add("|".join(value["key"].split("|")[:2]))
         return keys
+
+    def settlements(self, id_: str) -> set[str]:
+        """The settlements of this id, whatever their gateway."""
+        end = f"/{id_}".encode()
+        keys = {message.key() or b"" for message in read_to_end(self._kafka, [SETTLEMENTS])}
+        return {key.decode() for key in keys if key.endswith(end) and is_settlement(key.decode())}
 
     def seen(self, keys: Iterable[str]) -> set[str]:
         """Which of these orders any source topic or dead letter has heard of."""
@@ -144,6 +176,10 @@ def summaries_of(happenings: Iterable[Happening]) -> list[str]:
     """Keys of the summaries whose members' entries are among an order's."""
     keys = [str(h.facts.get("key", "")) for h in happenings if h.what == "ledger"]
     return list(dict.fromkeys(key.partition(_MEMBER)[0] for key in keys if _MEMBER in key))
+
+
+def is_settlement(key: str) -> bool:
+    return "|settlement/" in key
 
 
 def _hint_key(key: str) -> bytes:

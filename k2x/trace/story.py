@@ -21,6 +21,7 @@ RANK = {
     "letter": 7,
     "write-back": 8,
     "operator": 9,
+    "paid out": 10,
 }
 
 
@@ -43,8 +44,12 @@ class Story:
     happenings: tuple[Happening, ...]
 
     @property
+    def is_settlement(self) -> bool:
+        return "|settlement/" in self.key
+
+    @property
     def is_summary(self) -> bool:
-        return "/" in self.key.partition("|")[2]
+        return "/" in self.key.partition("|")[2] and not self.is_settlement
 
     @property
     def ending(self) -> str:
@@ -66,7 +71,7 @@ class Story:
     @property
     def _of_order(self) -> str:
         first = next((h.at for h in self.happenings if h.what in ("event", "hint")), None)
-        whole = "summary" if self.is_summary else "order"
+        whole = "settlement" if self.is_settlement else "summary" if self.is_summary else "order"
         ends = [h for h in self.happenings if h.what == "result" and h.facts["kind"] == whole]
         if not ends and self.is_summary:
             last_words = [h.text for h in self.happenings if h.what == "ledger" and h.text.startswith("summary ")]

@@ -12,6 +12,7 @@ import pytest
 from connectors.xero.core import records
 from k2x.audit.documents import BankDocument, Payment
 from k2x.audit.facts import CommandSeen, EntrySeen, TenderSeen
+from k2x.audit.last import metrics
 from k2x.audit.scratch import Dossier
 from k2x.audit.settlements import Clearing, Settlements, Verdict, about
 from k2x.audit.standpoint import Standpoint
@@ -209,3 +210,13 @@ def test_what_is_not_paid_out_yet_is_named_on_both_sides() -> None:
     assert clearing.rows() == [{"org": "uk", "account": "092", "topics": "0.00", "xero": "0.00"}]
     clearing.order(sold("shop|2", "50.00"))
     assert clearing.rows() == [{"org": "uk", "account": "092", "topics": "50.00", "xero": "0.00"}]
+
+
+def test_the_last_reconciliation_shows_what_is_not_paid_out_yet() -> None:
+    row = {"org": "uk", "account": "092", "topics": "50.00", "xero": "48.00"}
+    known = {"uk": {"at": 1.0, "since": "", "stores": {}, "clearing": [row]}, "de": {"at": 1.0, "stores": {}}}
+    (family,) = (one for one in metrics(known) if one.name == "k2x_reconcile_clearing")
+    assert {(s.labels["org"], s.labels["account"], s.labels["side"]): s.value for s in family.samples} == {
+        ("uk", "092", "topics"): 50.0,
+        ("uk", "092", "xero"): 48.0,
+    }
