@@ -12,6 +12,7 @@ _LANE, _DOUBT, _WAITING = (f"{_TESTS}/core/test_{name}.py::" for name in ("lane"
 _REISSUE = f"{_TESTS}/core/test_reissue.py::"
 _REFUNDS = f"{_TESTS}/core/test_refunds.py::"
 _SUMMARIES = f"{_TESTS}/core/test_summaries.py::"
+_SETTLEMENTS = f"{_TESTS}/core/test_settlements.py::"
 _BUDGET, _CLIENT = f"{_TESTS}/test_budget.py::", f"{_TESTS}/test_client.py::"
 
 
@@ -331,5 +332,54 @@ SABOTAGES: tuple[Sabotage, ...] = (
         """        taken["extra"] = {**taken["extra"], records.share(note["refund_id"]): note["total"]}\n""",
         "",
         (_SUMMARIES + "test_refunds_of_a_day_never_exceed_their_order",),
+    ),
+    Sabotage(
+        "bank_documents_looked_for_by_reference",
+        "what Xero has of a settlement is looked for by a filter that matches nothing, without a word",
+        f"{_XERO}/batch.py",
+        """    where = ("where", f"Date==DateTime({year},{month},{day})")\n""",
+        """    where = ("where", f'Reference=="{document.natural}"')\n""",
+        (_SETTLEMENTS + "test_after_a_500_its_day_is_looked_at_only_when_the_call_must_be_over",),
+    ),
+    Sabotage(
+        "settlement_sent_again_without_a_look",
+        "a new owner sends fees or a payout that its predecessor may have sent, and Xero takes both",
+        f"{_XERO}/core/settlements.py",
+        "        if entry is None:\n            self.desk.ready",
+        "        if True:\n            self.desk.ready",
+        (_SETTLEMENTS + "test_a_crash_after_the_intention_is_settled_by_a_look_at_the_day",),
+    ),
+    Sabotage(
+        "absent_by_the_first_page",
+        "a settlement counts as absent though only a part of its day's list was read",
+        f"{_XERO}/core/answers.py",
+        "            self.more = bool(rows) and len(seen) < count\n"
+        "            self.whole = listed and not self.more and len(seen) == count",
+        "            self.more = False\n            self.whole = listed or count",
+        (_SETTLEMENTS + "test_absent_is_only_what_no_page_has",),
+    ),
+    Sabotage(
+        "500_of_a_settlement_looked_at_too_soon",
+        "after a 500 the day is looked at while its commit may still come",
+        f"{_XERO}/core/troubles.py",
+        "        if part_paid or batch.step in UNNUMBERED:\n",
+        "        if part_paid:\n",
+        (_SETTLEMENTS + "test_after_a_500_its_day_is_looked_at_only_when_the_call_must_be_over",),
+    ),
+    Sabotage(
+        "other_settlement_under_a_posted_id",
+        "a corrected payout under a posted id is taken for the same, or booked beside it",
+        f"{_XERO}/core/settlements.py",
+        '        if own is not None and known not in (None, body["money_hash"]) and self._begun(job):\n',
+        "        if False:\n",
+        (_SETTLEMENTS + "test_another_settlement_under_the_same_id_is_held_with_both_sides",),
+    ),
+    Sabotage(
+        "foreign_bank_document_adopted",
+        "whatever bears our marker in Xero is taken for our fees, whatever its money",
+        f"{_XERO}/core/settlements.py",
+        "            equal = [row for row in look.found if not self._differences(document, row)]\n",
+        "            equal = look.found\n",
+        (_SETTLEMENTS + "test_what_is_there_under_our_marker_with_other_money_is_a_conflict",),
     ),
 )
