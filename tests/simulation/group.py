@@ -34,6 +34,9 @@ class Group:
             return
         if world.chance("offset_lost", world.weather.offset_lost):
             world.broker.of[org].committed = None
+        former = process.owners.get(org)
+        if former is not None and not former.closed:
+            former.revoke()  # a consumer hears of what it has lost before it hears of what it is given
         owner = Owner(world, process, org)
         world.count("take-overs")
         self.owners[org] = process.owners[org] = owner

@@ -92,7 +92,8 @@ class Summaries:
         judge = self.world.judge
         told = [r for one in order.records for r in judge.results.get(one.id, []) if r["kind"] == "order"]
         told = [r for r in told if r["outcome"] in ("WAITING", "POSTED", "CANCELLED")]
-        told.sort(key=lambda r: r["outcome"] != "WAITING")  # a later word about another version is none about where
+        # A later word about another version says nothing of where it is; anew after its deletion it is in again.
+        told.sort(key=lambda r: (r["outcome"] == "POSTED", r["at"]))
         last = told[-1]["number"] if told else None
         return last if is_summary(last) else None
 
