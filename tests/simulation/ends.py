@@ -420,7 +420,7 @@ def held(core: Lane) -> dict[str, int]:
         "ended": len(desk.ended),
         "queued": sum(map(len, desk.ready.values())) + sum(map(len, desk.lookups.values())),
         "batches": sum(batch.kind != "reference" for batch in planner.batches.values()),
-        "summaries": len(core.summaries.closing) + len(core.summaries.settling),
+        "summaries": len(core.summary_work.closing) + len(core.summary_work.settling),
         "contacts": len(contacts.tasks) + len(contacts.behind) + len(contacts.unindexed),
         "unfinished": desk.mark.unfinished,
         "transaction": int(desk.flying is not None) + int(not desk.writing.empty),

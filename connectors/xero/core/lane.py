@@ -47,6 +47,7 @@ from connectors.xero.core.sales import Sales
 from connectors.xero.core.settlements import Settlements
 from connectors.xero.core.state import MONEY, UNNUMBERED, Batch, Document, Job, Refusal, Rest, Step
 from connectors.xero.core.summaries import Summaries
+from connectors.xero.core.summary_work import SummaryWork
 from connectors.xero.core.troubles import Troubles
 from connectors.xero.core.watermark import Watermark
 from connectors.xero.outcomes import Course, course
@@ -82,8 +83,9 @@ class Lane:
         self.settlements = Settlements(self.desk)
         self.reissues = Reissues(self.desk, self.sales)
         self.corrections = Corrections(self.desk, self.sales)
-        self.summaries = Summaries(self.desk, encode, self._post)
-        self.sales.summary_paid = self.refunds.summary_paid = self.summaries.posted
+        self.summary_work = SummaryWork(self.desk, encode, self._post)
+        self.summaries = Summaries(self.desk, self.summary_work)
+        self.sales.summary_paid = self.refunds.summary_paid = self.summary_work.posted
         self.seen: dict[Step, _Readers] = {
             Step.CONTACT: (self.contacts.found, self.contacts.absent),
             Step.INVOICE: (self.sales.invoice_found, self.sales.invoice_absent),
@@ -134,7 +136,7 @@ class Lane:
         if not self.contacts.indexed and self.desk.ledger.mark(CONTACTS) is not None:
             self.contacts.index_ready()
         self._waiting()
-        self.summaries.work()  # before what follows: a refund's turn comes in the transaction that ends its sale
+        self.summary_work.go()  # before what follows: a refund's turn comes in the transaction that ends its sale
         self._follow()
         self.troubles.pause_is_long()
         self.troubles.set_aside()
@@ -144,7 +146,7 @@ class Lane:
             self._actions.append(transaction)
         self._intake()
         self.planner.wakes += self._next_look()
-        if self.summaries.more:
+        if self.summary_work.more:
             self.planner.wakes.append(self.desk.now.mono)
         if self.planner.wakes:
             self._actions.append(Wake(max(min(self.planner.wakes), self.desk.now.mono)))

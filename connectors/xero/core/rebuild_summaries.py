@@ -16,8 +16,9 @@ from connectors.xero.core import records
 from connectors.xero.core.events import Record
 from connectors.xero.core.said import Said
 from connectors.xero.core.state import Job
-from connectors.xero.core.summaries import CLOSED, OPEN, POSTED, Summaries
+from connectors.xero.core.summaries import Summaries
 from connectors.xero.core.summary_document import opened
+from connectors.xero.core.summary_work import CLOSED, OPEN, POSTED
 from schemas.types import Command, LedgerEntry, RefundNote, Sale, Summary
 
 _AGAIN = "was collected when the ledger was lost"

@@ -1,14 +1,11 @@
-"""Daily summaries: a store's orders of a day collected, closed into one document, and settled once that is PAID.
+"""Daily summaries: a store's orders of a day are collected into one. How it is closed and settled: `summary_work`.
 
-Guarantees: an order is in exactly one summary or posted by itself, and its own entry says in which; what a summary
-holds is fixed no later than the transaction of its document's first intention, and a late order goes into the next one;
-a summary opens, closes and settles by its entry in the ledger alone, so a restart at any point goes on where it was.
+Guarantees: an order is in exactly one summary or posted by itself, and its own entry says in which; a summary that is
+closed takes no more, a late order goes into the next one; what is collected is on the log with its command.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
@@ -17,33 +14,20 @@ from connectors.xero.core import records
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.payments import DECIDE
 from connectors.xero.core.state import Job, Refusal
-from connectors.xero.core.summary_document import REFUND_ID, Sums, opened
+from connectors.xero.core.summary_document import opened
+from connectors.xero.core.summary_work import OPEN, SummaryWork
 from schemas.letters import ErrorClass
 from schemas.types import Command, LedgerEntry, RefundNote, Sale, Summary
 
-_PAGE = 200  # members read, or settled, at one event: the lane is never busy with them for long
 _LEFT = "left"  # in an order's extra: the version that was collected before it was posted by itself
-OPEN, CLOSED, POSTED, EMPTY = "open", "closed", "posted", "empty"
-
-
-@dataclass(eq=False, slots=True)
-class _Work:
-    """A summary whose members are gone through: added up, or told that they are posted."""
-
-    job: Job
-    after: str = ""
-    sums: Sums = field(default_factory=Sums)
 
 
 class Summaries:
-    """Of one lane. `encode` makes the bytes of a closed summary's own command; `go_on` posts it."""
+    """Of one lane: what goes into a summary and out of it. `work` closes and settles."""
 
-    def __init__(self, desk: Desk, encode: Callable[[Command], bytes], go_on: Callable[[Job], None]) -> None:
+    def __init__(self, desk: Desk, work: SummaryWork) -> None:
         self.desk = desk
-        self.encode = encode
-        self.go_on = go_on
-        self.closing: dict[str, _Work] = {}  # by the summary's home
-        self.settling: dict[str, _Work] = {}
+        self.work = work
 
     # -- whose matter is it? ------------------------------------------------------------------------------------
 
@@ -69,13 +53,13 @@ class Summaries:
             case "open" if entry is not None and entry["retry_at"] is not None and entry["retry_at"] > self.desk.now.at:
                 self.desk.evict(job)  # an order came just now
             case "open" if job.parked:
-                self.closing[job.home] = _Work(job)
+                self.work.close(job)
             case "closed" if cast(Any, job.command["body"])["summary"]["orders"] or not job.parked:
                 return False
             case "closed":  # a rebuilt ledger knows that it is closed, and by its orders with what
-                self.closing[job.home] = _Work(job)
+                self.work.close(job)
             case "posted" if job.parked:
-                self.settling[job.home] = _Work(job)
+                self.work.settle(job)
             case "posted":
                 self.desk.result(job.command, records.SUMMARY, "UNCHANGED", message="this summary is posted already")
                 self.desk.end(job)
@@ -172,7 +156,7 @@ class Summaries:
         kind = "invoice" if job.command["kind"] == "SALE" else records.SUMMARY
         entry = records.entry(self.desk.org, records.invoice_key(key), kind, self.desk.now.at)
         entry["state"], entry["number"], entry["currency"] = "WAITING", number, job.command["body"]["currency"]  # type: ignore[index,typeddict-item]
-        entry["command"], entry["command_offset"] = self.encode(opened(job.command, key, number)), -1
+        entry["command"], entry["command_offset"] = self.work.encode(opened(job.command, key, number)), -1
         entry["reason"], entry["retry_at"] = "takes orders", part["closes_at"]
         if job.command["kind"] == "REFUND":  # the contact of the invoices that it gives back of
             sale = self.desk.entry(job.home)
@@ -186,8 +170,7 @@ class Summaries:
     def _counted(self, key: str, more: int) -> None:
         """A member has come, gone or changed: the summary closes when no other does so for a while."""
         home = records.invoice_key(key)
-        if self.closing.pop(home, None) is not None:
-            self.desk.evict(self.desk.jobs[home])  # what was added up is no longer so
+        self.work.interrupt(home)
         entry = self.desk.fresh(home, "invoice")
         entry["extra"] = {**entry["extra"], "members": str(int(entry["extra"]["members"]) + more)}
         quiet = self.desk.now.at + timedelta(seconds=self.desk.settings.summary_quiet)
@@ -313,129 +296,6 @@ class Summaries:
         self._said(job, key, number, "order_refund")
         return True
 
-    # -- closing -------------------------------------------------------------------------------------------------
-
-    def work(self) -> None:
-        """A page of what is to be closed or settled."""
-        for work in list(self.closing.values()):
-            self._close(work)
-        if self.desk.flying is None:
-            for work in list(self.settling.values())[:1]:
-                self._settle(work)
-
-    @property
-    def more(self) -> bool:
-        """There is more to go through, though nothing else may happen."""
-        return bool(self.closing) or (bool(self.settling) and self.desk.flying is None)
-
-    def _close(self, work: _Work) -> None:
-        """Add a page up; after the last, what the summary holds is fixed."""
-        key = work.job.command["key"]
-        members = self.desk.scan(records.member_key(key, ""), work.after, _PAGE)
-        for member in members:
-            work.after = member["key"]
-            held = self._of_member(key, member)
-            if held is not None and held["command"] is not None:
-                work.sums.add(member["key"], self.desk.decode(held["command"]))
-        if len(members) < _PAGE:
-            del self.closing[work.job.home]
-            self._closed(work.job, work.sums)
-
-    def _of_member(self, key: str, member: LedgerEntry) -> LedgerEntry | None:
-        """The collected order or refund, whose own entry has the last word about which summary holds it."""
-        if member["state"] != "COLLECTED":
-            return None
-        name = member["key"].removeprefix(records.member_key(key, ""))
-        instance, order, *refund = name.split("|", 2)
-        order_key = f"{instance}|{order}"
-        own = records.credit_key(order_key, refund[0]) if refund else records.invoice_key(order_key)
-        entry = self.desk.entry(own)
-        inside = entry is not None and records.collected(entry) and entry["extra"].get("summary") == key
-        return entry if inside else None
-
-    def _closed(self, job: Job, sums: Sums) -> None:
-        entry = self.desk.fresh(job.home, "invoice")
-        extra = {**entry["extra"], "members": str(sums.count), "members_hash": sums.members_hash}
-        if not sums.count:
-            entry["state"], entry["reason"] = "VOIDED", "no order was left in it"
-            entry["extra"] = {**extra, "phase": EMPTY}
-            self.desk.result(job.command, records.SUMMARY, "CANCELLED", message="no order was left in it")
-            self.desk.end(job, entry)
-            return
-        entry["extra"] = {**extra, "phase": CLOSED}
-        entry["reason"] = f"closed with {sums.count} orders"
-        entry["total"], entry["total_tax"] = f"{sums.total:.2f}", f"{sums.total_tax:.2f}"
-        job.command = sums.sale(job.command) if job.command["kind"] == "SALE" else sums.refund(job.command)
-        job.value = self.encode(job.command)
-        entry["command"] = job.value
-        self.desk.write(entry)
-        if not sums.total:
-            self.posted(job, None)
-            return
-        self.go_on(job)
-
-    # -- posted --------------------------------------------------------------------------------------------------
-
-    def posted(self, job: Job, document: LedgerEntry | None) -> None:
-        """The summary's document is PAID, or none is needed: each of its orders is told."""
-        self.desk.park(job, "its orders are told", self.desk.settings.moment)  # a restart goes on by the ledger
-        entry = self.desk.fresh(job.home, "invoice")
-        entry["extra"] = {**entry["extra"], "phase": POSTED}
-        shown: dict[str, Any] = {"total": entry["total"], "total_tax": entry["total_tax"], "status": "PAID"}
-        why = "its orders come to nothing: there is no document"
-        if document is not None:
-            names = ("xero_id", "contact_id", "number", "version", "observed_at", "hash")
-            shown |= {"xero_id": document["xero_id"], "amount_due": "0"}
-            for name in names if document["key"] != entry["key"] else names[:2]:
-                entry[name] = document[name]  # type: ignore[literal-required]
-            why = ""
-        entry["state"], entry["status"], entry["reason"] = "POSTED", "PAID", None
-        entry["number"] = entry["number"] or job.number
-        findings = [f"{entry['extra']['members']} orders", *self.desk.told(job)]
-        self.desk.result(
-            job.command, records.SUMMARY, "POSTED", number=entry["number"], currency=entry["currency"],
-            message=why or None, findings=findings, **shown,
-        )  # fmt: skip
-        self.desk.write(entry)
-        self.settling[job.home] = _Work(job)
-
-    def _settle(self, work: _Work) -> None:
-        """A page of members, in one transaction; after the last the summary is done."""
-        job = work.job
-        key = job.command["key"]
-        summary = self.desk.fresh(job.home, "invoice")
-        members = self.desk.scan(records.member_key(key, ""), work.after, _PAGE)
-        for member in members:
-            work.after = member["key"]
-            held = self._of_member(key, member)
-            if held is not None and held["command"] is not None:
-                self._member_posted(held, member, summary)
-        if len(members) < _PAGE:
-            del self.settling[job.home]
-            summary["state"] = "POSTED"
-            self.desk.end(job, summary)
-
-    def _member_posted(self, held: LedgerEntry, member: LedgerEntry, summary: LedgerEntry) -> None:
-        value = held["command"] or b""
-        command = self.desk.decode(value)
-        done = records.settled(held.copy())
-        done["state"], done["status"], done["reason"] = "POSTED", "PAID", None
-        done["xero_id"], done["contact_id"] = summary["xero_id"], summary["contact_id"]
-        self.desk.write(done)
-        told = member.copy()
-        told["state"], told["xero_id"], told["reason"] = "POSTED", summary["xero_id"], None
-        self.desk.write(told)
-        nothing = None if summary["xero_id"] else "its summary comes to nothing: there is no document"
-        # Not measured by when it came: that it waits for its day's end is by rule.
-        self.desk.result(
-            command, records.told_as(command), "POSTED", xero_id=done["xero_id"], number=done["number"], status="PAID",
-            total=done["total"], total_tax=done["total_tax"], amount_due="0", currency=done["currency"],
-            received_at=None, message=nothing,
-        )  # fmt: skip
-        home = records.home(command)
-        if command["kind"] == "SALE" and records.refunds_wait(done):
-            self.desk.ended.append(Job(command, None, value, (), None, 0, home, done=True))
-
 
 def _begun(entry: LedgerEntry, command: Command) -> bool:
     """Posted by itself, on its way to that, or deleted since: what the ledger says of it goes before the rule."""
@@ -451,7 +311,7 @@ def _age(command: Command) -> tuple[datetime, datetime]:
 
 def _stamp(command: Command) -> str:
     """Its age as text that sorts as it does."""
-    return f"{command['version'].isoformat(timespec='microseconds')} {command['observed_at'].isoformat()}"
+    return " ".join(at.isoformat(timespec="microseconds") for at in _age(command))
 
 
 def _newer(command: Command, entry: LedgerEntry) -> bool:
@@ -465,6 +325,3 @@ def _shown(entry: LedgerEntry) -> str:
 def _same_day(key: str, base: str) -> bool:
     """Whether a summary is the day's first one or a supplement of it."""
     return key == base or key.startswith(f"{base}-")
-
-
-__all__ = ["CLOSED", "EMPTY", "OPEN", "POSTED", "REFUND_ID", "Summaries"]

@@ -157,7 +157,7 @@ def test_an_order_that_comes_while_its_summary_is_added_up_is_in_the_document() 
     world = _world().put(*(_sale(n, total="1.20", tax="0.20") for n in range(1, 451)))
 
     def closing() -> bool:
-        return world.lane is not None and bool(world.lane.summaries.closing)
+        return world.lane is not None and bool(world.lane.summary_work.closing)
 
     world.run(20_000, until=closing)
     assert closing()
