@@ -116,7 +116,7 @@ def test_a_replay_of_what_is_posted_writes_nothing_and_the_plan_had_said_so(town
     assert run["posted"] == 0
     assert run["left_alone"] >= 20
     assert run["suppressed"] >= 5
-    assert run["held"] == 2, "the edit after posting, and the deletion after posting"
+    assert run["held"] == 1, "the deletion after posting; the edit was credited and issued anew"
     assert run["sent"] == run["orders"] > ORDERS, "every version is sent, not only the latest"
     assert town.writes("uk") == writes
     assert {(m.partition(), m.offset(), m.value()) for m in town.messages(topics.ORDERS)} == source
@@ -229,14 +229,15 @@ def test_an_empty_organisation_gets_the_same_books_and_the_plan_had_said_how(tow
     first = town.books("uk")
     assert len(first) > 50
     refunds = len(refunds_of(town))
-    assert sum(line.startswith("credit note CN-UK-") for line in first) == refunds >= 3
+    credited = sum(line.startswith("credit note CN-UK-") for line in first)
+    assert credited > refunds >= 3, "of the edited order's first invoice too"
     town.same_lock("uk-2")
     town.moves_to("uk-2")
     plan = of_uk(town.json("replay", "plan", "--all"), "uk-2")
     assert plan["written"]["invoices"] > 15
-    assert (plan["written"]["credit_notes"], plan["refunds"]) == (refunds, {"posted": refunds})
+    assert (plan["written"]["credit_notes"], plan["refunds"]) == (credited, {"posted": refunds})
     assert plan["refused"] >= 4
-    assert 3 <= plan["calls"] <= 20
+    assert 3 <= plan["calls"] <= 25, "an order that is issued anew is looked at, credited and given back as well"
     assert plan["day_calls_left"] > 4000, "as the sink has heard"
 
     run = of_uk(town.json("replay", "run", "--all", "--yes"), "uk-2")
@@ -253,7 +254,7 @@ def test_an_empty_organisation_gets_the_same_books_and_the_plan_had_said_how(tow
     assert town.writes("uk-2") == writes
     look = of_uk(town.json("replay", "plan", "--all", "--look"), "uk-2")
     assert (look["invoices_looked_at"], look["calls"]) == (len(rebuilt["invoices"]), 0)
-    assert look["credit_notes_looked_at"] == refunds
+    assert look["credit_notes_looked_at"] == credited
 
 
 def test_killed_in_the_middle_and_resumed_it_skips_nothing_and_repeats_at_most_one_delivery(town: Town) -> None:

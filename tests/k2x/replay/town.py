@@ -138,7 +138,9 @@ class Town:
         given["replay"] = {"patience_s": 3.0}
         given["kafka"]["session_timeout_s"] = 4.0  # a dead worker is known to be dead soon
         path.write_text(yaml.safe_dump(given), "utf-8")
-        (self.home / "default.yaml").write_text(rules.with_name("default.yaml").read_text("utf-8"), "utf-8")
+        shipped = rules.with_name("default.yaml").read_text("utf-8")
+        edited = re.sub(r"on_other_money: hold", "on_other_money: reissue", shipped)
+        (self.home / "default.yaml").write_text(edited, "utf-8")
         return path
 
     def start(self, name: str) -> None:
