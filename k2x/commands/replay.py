@@ -36,7 +36,10 @@ _FILTERS = (
         "--order", "orders", multiple=True, help="instance|OrderID, store/OrderID or OrderID; again for more."
     ),
     click.option(
-        "--all", "everything", is_flag=True, help="Everything: every order, and what customers and products became."
+        "--all",
+        "everything",
+        is_flag=True,
+        help="Everything: every order, what customers and products became, and settlements.",
     ),
 )
 
@@ -171,8 +174,8 @@ def chosen_by(
         raise click.UsageError("say what: --org, --store, --order, --since, --until, or --all for everything")
     if everything and (stores or orders):
         raise click.UsageError(
-            "--all takes customers and products too, which belong to an organisation and not to a store or an order: "
-            "use --all with --org, or leave --all out"
+            "--all takes customers, products and settlements too, which belong to an organisation and not to a store "
+            "or an order: use --all with --org, or leave --all out"
         )
     for name in orgs:
         if name not in settings.organisations:

@@ -11,13 +11,13 @@ from confluent_kafka import Message
 from k2x.dead_letters.selection import is_named
 from k2x.settings import Settings
 from schemas.codec import Codec
-from schemas.topics import CUSTOMERS, ORDERS, PRODUCTS
+from schemas.topics import CUSTOMERS, ORDERS, PRODUCTS, SETTLEMENTS
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Each filter must hold. `since` and `until`: when the record came onto its topic. `everything`: customers and
-    products too."""
+    """Each filter must hold. `since` and `until`: when the record came onto its topic. `everything`: customers,
+    products and settlements too."""
 
     orgs: tuple[str, ...]
     stores: frozenset[str] = frozenset()  # empty: every store
@@ -29,8 +29,9 @@ class Chosen:
     @property
     def topics(self) -> tuple[str, ...]:
         """In the order in which they are sent. Items first: an order's lines and accounts go by the items that Xero
-        has. Customers last: their changes go only to contacts that exist, which orders make."""
-        return (PRODUCTS, ORDERS, CUSTOMERS) if self.everything else (ORDERS,)
+        has. Customers after them: their changes go only to contacts that exist, which orders make. Settlements last:
+        they pay out what orders have brought in."""
+        return (PRODUCTS, ORDERS, CUSTOMERS, SETTLEMENTS) if self.everything else (ORDERS,)
 
     def at(self, when: datetime) -> bool:
         """Whether a record of that time may be meant."""
@@ -48,7 +49,7 @@ class Chosen:
         if self.until:
             parts.append(f"until {self.until.isoformat()}")
         if self.everything:
-            parts.append("customers and products too")
+            parts.append("customers, products and settlements too")
         return "; ".join(parts)
 
 
@@ -74,6 +75,9 @@ class Sieve:
         instance, _, number = (message.key() or b"").decode("utf-8", "replace").partition("|")
         if self.org not in self.fed.get(instance, {}).values():
             return False
+        if message.topic() == SETTLEMENTS:
+            head = codec.head(message.value() or b"", "site_name")
+            return self.settles(head["instance"], head["site_name"])
         if message.topic() != ORDERS:  # a customer or product is for every organisation that its instance feeds
             return True
         asked = self.chosen.orders
@@ -86,6 +90,11 @@ class Sieve:
         if self.chosen.stores and store not in self.chosen.stores:
             return False
         return not asked or any(is_named(one, head["instance"], store, number) for one in asked)
+
+    def settles(self, instance: str, site: str | None) -> bool:
+        """Whether a settlement is this organisation's, as streams finds it: by its store's, or the instance's only."""
+        own = self.fed.get(instance, {})
+        return own.get(f"{instance}/{site}") == self.org if site else set(own.values()) == {self.org}
 
     def store_of(self, instance: str, site: str | None) -> str | None:
         """As streams finds it: by name, or the instance's only store."""

@@ -33,8 +33,8 @@ from k2x.settings import Settings
 from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.letters import ErrorClass, Reason
-from schemas.topics import ORDERS, PRODUCTS, REFERENCE, RULES, ledger
-from schemas.types import CustomerChanged, Order, ProductChanged
+from schemas.topics import ORDERS, PRODUCTS, REFERENCE, RULES, SETTLEMENTS, ledger, settlement_key
+from schemas.types import CustomerChanged, Order, ProductChanged, Settlement
 from streams.aggregates import first_made
 from streams.flow import Made, Refused, Suppressed
 from streams.metrics import Metrics
@@ -198,6 +198,11 @@ class Planner:
                 raise RuntimeError(f"{value['instance']}/{value['site_name']} was sieved, and has no flow")
             return route.flow.order(cast(Order, value), now)
         flows = [route.flow for route in self._stores.of_org(value["instance"], org) if route.flow is not None]
+        if topic == SETTLEMENTS:
+            site = value["site_name"]
+            named = self._stores.named(f"{value['instance']}/{site}") if site else None
+            flow = named.flow if named is not None and named.flow is not None else flows[0]
+            return flow.settlement(cast(Settlement, value), now)
         if topic == PRODUCTS:
             return first_made(flow.item(cast(ProductChanged, value), now) for flow in flows)
         return first_made(flow.contact(cast(CustomerChanged, value), now) for flow in flows)
@@ -263,6 +268,9 @@ def _told(topic: str, value: Mapping[str, Any]) -> dict[str, Any]:
         number = str(value["order"]["OrderID"])
         key = f"{value['instance']}|{number}"
         return {"kind": "order", "key": key, "order_id": number, "version": value["version"]}
+    if topic == SETTLEMENTS:
+        key = settlement_key(value["instance"], value["gateway"], value["settlement_id"]).decode()
+        return {"kind": "settlement", "key": key, "order_id": None, "version": value["version"]}
     kind = "item" if topic == PRODUCTS else "contact"
     number = value["SKUID"] if topic == PRODUCTS else value["customer"]["CustomerID"]
     return {"kind": kind, "key": f"{value['instance']}|{number}", "order_id": None, "version": value["version"]}

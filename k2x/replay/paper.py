@@ -11,12 +11,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, Protocol, cast
 
 from connectors.xero.budget import Budget, Limits
 from connectors.xero.calls import Answer
-from connectors.xero.core import records
+from connectors.xero.core import answers, records
 from connectors.xero.core.events import (
     Action,
     Answered,
@@ -41,7 +42,7 @@ from connectors.xero.settings import CoreSettings
 from k2x.errors import K2xError
 from k2x.replay.tally import Tally, is_collected
 from schemas.codec import Codec
-from schemas.types import Command, RefundNote, Sale
+from schemas.types import Command, Payout, RefundNote, Sale
 
 _CALL_S = 0.3  # of a call to Xero, as the benches take it (docs/benchmarks.md)
 _COMMIT_S = 0.02
@@ -59,6 +60,8 @@ _WRITTEN = {
     Step.PAYMENT: "Payments",
     Step.CREDIT_NOTE: "CreditNotes",
     Step.REFUND: "Payments",
+    Step.BANK_TRANSACTION: "BankTransactions",
+    Step.BANK_TRANSFER: "BankTransfers",
 }
 _LOOKED_UP = {**_WRITTEN, Step.PAYMENT: "Invoices", Step.REFUND: "CreditNotes", Step.CHECK: "Invoices"}
 _MOST_TENDERS = 100
@@ -190,7 +193,8 @@ class PaperLane:
         for result in work.results:
             self.tally.take(result)
             number = result["command_id"] or ""
-            of_itself = result["kind"] in ("order", "order_refund") or result["order_id"] is None
+            alone = result["kind"] in ("contact", "item") and result["order_id"] is None
+            of_itself = result["kind"] in ("order", "order_refund", "settlement") or alone
             # What is collected into a summary waits for its close, which is not on paper, and is not read again.
             over = result["outcome"] != "WAITING" or is_collected(result)
             if of_itself and over and number.isdigit():
@@ -226,6 +230,10 @@ class PaperLane:
             (Step.CREDIT_NOTE, True): self._credit_found,
             (Step.REFUND, False): self._payment,
             (Step.CHECK, True): self._posted,
+            (Step.BANK_TRANSACTION, False): self._banked,
+            (Step.BANK_TRANSACTION, True): self._banked,
+            (Step.BANK_TRANSFER, False): self._banked,
+            (Step.BANK_TRANSFER, True): self._banked,
         }[batch.step, batch.lookup]
         return [made(document) for document in batch.documents]
 
@@ -301,6 +309,15 @@ class PaperLane:
             "Amount": document.amount,
             "Status": "AUTHORISED",
         }
+
+    def _banked(self, document: Document) -> Mapping[str, Any]:
+        """A settlement's document as it is written. One that was intended is taken to be there: it has no number by
+        which the books could be asked."""
+        payout, row = cast(Payout, document.jobs[0].command["body"]), json.loads(document.element, parse_float=Decimal)
+        made = {answers.ID[document.step]: self._id(), "Status": "AUTHORISED"}
+        if document.step is Step.BANK_TRANSACTION:
+            made |= {"Total": payout["transaction_total"], "TotalTax": payout["transaction_tax"]}
+        return {**row, **made}
 
     def _paid(self, documents: list[Document]) -> list[Mapping[str, Any]]:
         """Invoices with their payments: by the books, or with every payment that was intended."""

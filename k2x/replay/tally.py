@@ -15,6 +15,8 @@ _PLURAL = {
     "item": "items",
     "credit_note": "credit_notes",
     "refund": "refunds",
+    "bank_transaction": "bank_transactions",
+    "bank_transfer": "bank_transfers",
 }
 _GOES_ON = frozenset({"WAITING", "PARKED"})
 COLLECTED = "collected into daily summaries, which are posted when they close"
@@ -26,6 +28,7 @@ class Tally:
 
     orders: Counter[str] = field(default_factory=Counter)  # posted, left_alone, suppressed, refused, held, cancelled
     refunds: Counter[str] = field(default_factory=Counter)  # of orders, each by its last word
+    settlements: Counter[str] = field(default_factory=Counter)  # of gateways, each by its last word
     updates: Counter[str] = field(default_factory=Counter)  # of customers and products: the same words
     reasons: dict[str, Counter[str]] = field(default_factory=dict)  # suppressed, refused, held → by code
     written: Counter[str] = field(default_factory=Counter)  # documents sent to Xero
@@ -48,6 +51,8 @@ class Tally:
             self._ended(result, self.orders if of_order else self.updates, _word(outcome))
         elif kind == "order_refund":
             self._ended(result, self.refunds, _word(outcome))
+        elif kind == "settlement":
+            self._ended(result, self.settlements, _word(outcome))
 
     @property
     def parked(self) -> int:
@@ -74,6 +79,7 @@ class Tally:
             "written": {name: self.written[name] for name in _PLURAL.values()},
             "adopted": {name: self.adopted[name] for name in _PLURAL.values()},
             "refunds": dict(sorted(self.refunds.items())),
+            "settlements": dict(sorted(self.settlements.items())),
             "updates": dict(sorted(self.updates.items())),
             "going_on": len(self._open),
             "collected": self.collected,

@@ -95,6 +95,9 @@ def outcome(org: str, tally: Tally, *, tense: str = "") -> list[str]:
     if tally.refunds:
         said = ", ".join(f"{number:,} {_WORDS.get(word, word)}" for word, number in sorted(tally.refunds.items()))
         lines.append(f"  {'refunds':12} {said}")
+    if tally.settlements:
+        said = ", ".join(f"{number:,} {_WORDS.get(word, word)}" for word, number in sorted(tally.settlements.items()))
+        lines.append(f"  {'settlements':12} {said}")
     if tally.updates:
         said = ", ".join(f"{number:,} {_WORDS[word]}" for word, number in sorted(tally.updates.items()))
         lines.append(f"  {'updates':12} {said} (customers and products)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -136,6 +137,13 @@ def test_remembered_ports_that_others_took_are_replaced_and_the_records_kept(tmp
         assert first_record(broker.bootstrap, "orders") == b"an order"
 
 
+async def _found_dead(broker: EmbeddedKafka) -> None:
+    """A process is gone a moment before its exit code is known."""
+    for _ in range(200):
+        broker.check()
+        await asyncio.sleep(0.05)
+
+
 async def test_async_use_and_a_broker_that_dies(tmp_path: Path) -> None:
     async with EmbeddedKafka(tmp_path) as broker:
         broker.check()
@@ -143,7 +151,7 @@ async def test_async_use_and_a_broker_that_dies(tmp_path: Path) -> None:
         os.kill(java, signal.SIGKILL)
         assert gone(tmp_path)
         with pytest.raises(BrokerDied, match=r"Kafka ended \(exit code \d+\).*last lines"):
-            broker.check()
+            await _found_dead(broker)
     with pytest.raises(RuntimeError, match="not started"):
         _ = broker.bootstrap
 

@@ -32,6 +32,7 @@ from tests.connectors.xero.commands import (
     item_command,
     refund,
     sale,
+    settlement,
     tender,
 )
 
@@ -250,3 +251,11 @@ def test_an_edited_order_is_credited_and_issued_anew_on_paper_too(ledger: PaperL
     assert entry is not None
     assert (entry["number"], entry["status"], entry["total"]) == ("W-1-R2", "PAID", "60.00")
     assert paper.tally.orders == {"posted": 2, "left_alone": 1}
+
+
+def test_a_settlement_is_its_fees_and_its_payout_and_left_alone_once_posted(ledger: PaperLedger) -> None:
+    first = through(lane(ledger), settlement("po_1"))
+    assert dict(first.tally.written) == {"bank_transactions": 1, "bank_transfers": 1}
+    assert dict(first.tally.settlements) == {"posted": 1}
+    again = through(lane(ledger), settlement("po_1"))
+    assert (dict(again.tally.settlements), again.calls) == ({"left_alone": 1}, 0)

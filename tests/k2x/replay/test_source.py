@@ -148,6 +148,16 @@ def test_a_sieve_takes_an_organisations_own(topic: Topic) -> None:
         takes(Named(order_message(topic, 2, b"emea|7", b"no avro")))
 
 
+def test_a_settlement_is_its_stores_organisations_or_the_instances_only_one() -> None:
+    sieve = {org: Sieve(org, Chosen(("uk", "de"), everything=True), FED) for org in ("uk", "de")}
+    assert sieve["uk"].settles("emea", "GoatUK")
+    assert not sieve["de"].settles("emea", "GoatUK")
+    assert not sieve["uk"].settles("emea", None), "it would be two organisations'"
+    assert sieve["uk"].settles("solo", None)
+    assert not sieve["de"].settles("elsewhere", "GoatDE")
+    assert Chosen(("uk",), everything=True).topics[-1] == topics.SETTLEMENTS
+
+
 def test_a_copy_has_the_same_bytes_and_says_whose_it_is_and_not_what_had_failed(topic: Topic) -> None:
     headers = [
         ("mine", b"\x00\xff"), ("traceparent", b"00-1"), ("x-replay-count", b"4"), ("x-error-class", b"mapping"),
