@@ -61,6 +61,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
         try:
             made.open()
             made.trade(ORDERS, "a", refunds=0.12)
+            made.pays_out()
             made.settle()
             made.put(*deletions(made))
             made.settle()
@@ -236,17 +237,23 @@ def test_an_empty_organisation_gets_the_same_books_and_the_plan_had_said_how(tow
     plan = of_uk(town.json("replay", "plan", "--all"), "uk-2")
     assert plan["written"]["invoices"] > 15
     assert (plan["written"]["credit_notes"], plan["refunds"]) == (credited, {"posted": refunds})
+    assert plan["settlements"] == {"posted": 1}
+    assert (plan["written"]["bank_transactions"], plan["written"]["bank_transfers"]) == (1, 1)
     assert plan["refused"] >= 4
     assert 3 <= plan["calls"] <= 25, "an order that is issued anew is looked at, credited and given back as well"
     assert plan["day_calls_left"] > 4000, "as the sink has heard"
 
     run = of_uk(town.json("replay", "run", "--all", "--yes"), "uk-2")
     assert {name: plan[name] for name in AGREED} == {name: run[name] for name in AGREED}
-    for name in ("written", "adopted", "updates", "refunds"):
+    for name in ("written", "adopted", "updates", "refunds", "settlements"):
         assert plan[name] == run[name]
     assert town.books("uk-2") == first
     rebuilt, last = town.export("uk-2"), town.export("uk")
     assert hash_of(rebuilt) == hash_of(last)
+    for books in (rebuilt, last):
+        (fees,) = (row for row in books["bank_transactions"] if row["Type"] == "SPEND")  # not a transfer's two sides
+        (payout,) = books["bank_transfers"]
+        assert (fees["Total"], payout["Amount"]) == (3.1, 116.9)
 
     writes = town.writes("uk-2")
     again = of_uk(town.json("replay", "run", "--all", "--yes"), "uk-2")

@@ -50,6 +50,15 @@ from tests.bench.rig import free_port
 
 ORGS = ("uk", "uk-2", "uk-3")
 STORE = "emea/GoatUK"
+_PAYOUT = """\
+settlement_id,currency,paid_at,payout,type,amount,fee
+po_1,GBP,2026-11-24T02:00:00Z,116.90,charge,120.00,3.10
+"""
+_SETTLEMENTS = """
+settlements:
+  stripe:GBP:
+    {clearing_account: "092", bank_account: "090", contact: Stripe, fee: {account: "404", tax_type: NONE}}
+"""
 PATIENCE = 90.0  # the machine may be busy: no test says how fast anything is
 
 
@@ -128,7 +137,8 @@ class Town:
         given = deployment(self.kafka["bootstrap.servers"], self.ports | {"reader-metrics": 0}, self.home, speed=1.0)
         rules = Path(given["organisations"]["uk"]["rules"])
         own = self.home / f"{org}.yaml"
-        own.write_text(re.sub(r"(?m)^organisation: uk$", f"organisation: {org}", rules.read_text("utf-8")), "utf-8")
+        british = re.sub(r"(?m)^organisation: uk$", f"organisation: {org}", rules.read_text("utf-8"))
+        own.write_text(british + _SETTLEMENTS, "utf-8")
         given["organisations"] = {
             org: {"client_id": demo_client_id(org), "client_secret_env": _secret(org), "rules": str(own)}
         }
@@ -219,6 +229,14 @@ class Town:
         httpx.post(f"{url}/_sandbox/trade", json=body).raise_for_status()
         self.until("the shop has told everything", lambda: httpx.get(f"{url}/_sandbox/trade").json()["done"])
 
+    def pays_out(self) -> None:
+        """Stripe pays out an order of 120.00, from a file as a person has it."""
+        file = self.home / "payouts.csv"
+        file.write_text(_PAYOUT, "utf-8")
+        arguments = ("--instance", "emea", "--gateway", "stripe", "--site", STORE.partition("/")[2])
+        done = self.k2x("settlements", "import", str(file), *arguments)
+        assert done.exit_code == 0, done.output[-3000:]
+
     def deliver(self, *records: Record) -> None:
         """Records as they are."""
         self._deliverer.deliver_now(records)
@@ -252,7 +270,8 @@ class Town:
 
     def settle(self) -> None:
         """Until everything that came in is finished."""
-        self.until("streams has read everything", lambda: self.lag("k2x-streams", topics.ORDERS, topics.CUSTOMERS) == 0)
+        read = (topics.ORDERS, topics.CUSTOMERS, topics.SETTLEMENTS)
+        self.until("streams has read everything", lambda: self.lag("k2x-streams", *read) == 0)
         self.until("the sink has finished everything", lambda: self.lag("k2x-sink", topics.commands(self.org)) == 0)
 
     def results(self, **wanted: Any) -> list[dict[str, Any]]:
