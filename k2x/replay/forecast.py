@@ -45,6 +45,7 @@ from streams.workflow import WorkflowCompiler
 
 _DAY_GAUGE = "k2x_xero_day_calls_remaining"
 _STEPS, _A_CALL = 3, 50
+_PATIENCE_S = 10.0  # with a sink that is there and busy; one that is not refuses at once
 _LOAD = 2000  # ledger records and reference rows a transaction
 
 
@@ -253,7 +254,7 @@ def day_calls_left(settings: Settings, org: str) -> int | None:
     if not port:
         return None
     try:
-        text = httpx.get(f"http://{settings.ports.host}:{port}/metrics", timeout=2.0).text
+        text = httpx.get(f"http://{settings.ports.host}:{port}/metrics", timeout=_PATIENCE_S).text
     except httpx.HTTPError:
         return None
     for family in text_string_to_metric_families(text):

@@ -36,6 +36,7 @@ from k2x.demo.deployment import deployment, secrets
 from k2x.publish import publish_rules
 from k2x.replay.backlog import Backlog
 from k2x.replay.chosen import Chosen
+from k2x.replay.forecast import day_calls_left
 from k2x.replay.journal import Replay
 from k2x.replay.ready import complete_organisations
 from k2x.replay.run import Report, Runner, Seen
@@ -130,6 +131,7 @@ class Town:
         for name in ("streams", "sink"):
             self.start(name)
         self.until(f"{org} is read", lambda: org in complete_organisations(self.kafka))
+        self.until("the sink tells of the day's calls", lambda: day_calls_left(self.settings, org))
         self.consumes()
 
     def write_config(self, org: str, path: Path) -> Path:
