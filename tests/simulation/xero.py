@@ -58,6 +58,7 @@ class Request:
     slow: float = 0.0  # seconds of latency by fault
     latest: float = 0.0  # until when it may be done without being late
     done_at: float | None = None
+    unauthorised: bool = False  # answered 401: no organisation's call, and its repeat is not a new decision
 
     @property
     def late(self) -> bool:
@@ -146,12 +147,13 @@ class Xero:
 
     def arrive(self, request: Request, reply: Callable[[Reply], None]) -> None:
         """It is here: limits first, then keys, then the work."""
+        request.unauthorised = request.fault == "401" or self.tokens.get(request.token, 0.0) <= self.loop.now
         if request.fault in _GATEWAY:
             status, _, body = _GATEWAY[request.fault]
             self.judge.arrived(request, False)
             reply(Reply(status, {"content-type": _GATEWAY[request.fault][1]}, body))
             return
-        if self.tokens.get(request.token, 0.0) <= self.loop.now:
+        if request.unauthorised:
             self.judge.arrived(request, False)
             status, kind, body = _GATEWAY["401"]
             reply(Reply(status, {"content-type": kind}, body))
