@@ -33,6 +33,7 @@ class GroupOffsets:
     def __init__(self, kafka: Mapping[str, Any]) -> None:
         self._kafka = dict(kafka)
         self._admin = AdminClient(self._kafka)
+        self._asking: dict[str, Consumer] = {}  # by group; connecting anew for each look would cost more than the look
 
     def partitions(self) -> dict[str, int]:
         """How many each topic has."""
@@ -41,21 +42,25 @@ class GroupOffsets:
 
     def lag(self, group: str, places: set[Place]) -> dict[Place, int]:
         """Records of each place that the group has not finished; all of them where it never began."""
-        done = self._committed(group, places)
-        ends = self._offsets(places, OffsetSpec.latest())
+        done, ends = self.committed(group, places), self.ends(places)
         return {place: max(0, ends[place] - done[place]) for place in places}
 
     def spans(self, group: str, places: set[Place]) -> dict[Place, Span]:
         """What each place holds, and where the group stands in it."""
-        begins, ends = (self._offsets(places, spec) for spec in (OffsetSpec.earliest(), OffsetSpec.latest()))
+        begins, ends = self._offsets(places, OffsetSpec.earliest()), self.ends(places)
         stored = self._stored(group, places)
         return {place: Span(begins[place], stored.get(place), ends[place]) for place in places}
 
-    def _committed(self, group: str, places: set[Place]) -> dict[Place, int]:
+    def committed(self, group: str, places: set[Place]) -> dict[Place, int]:
+        """The group's next offset in each place; the first one where it never began."""
         stored = self._stored(group, places)
         unread = places - stored.keys()
         begins = self._offsets(unread, OffsetSpec.earliest()) if unread else {}
         return stored | begins
+
+    def ends(self, places: set[Place]) -> dict[Place, int]:
+        """The next offset of each place, open transactions included."""
+        return self._offsets(places, OffsetSpec.latest())
 
     def _stored(self, group: str, places: set[Place]) -> dict[Place, int]:
         """Where the group stands; nothing of a place that it never began.
@@ -65,12 +70,12 @@ class GroupOffsets:
         """
         if not places:
             return {}
-        asking = Consumer({**self._kafka, "group.id": group, "enable.auto.commit": False, **_AS_IT_IS})
+        if group not in self._asking:
+            conf = {"group.id": group, "enable.auto.commit": False, **_AS_IT_IS}
+            self._asking[group] = Consumer({**self._kafka, **conf})
+        asking = self._asking[group]
         wanted = [TopicPartition(*place) for place in sorted(places)]
-        try:
-            found = asked(lambda: asking.committed(wanted, timeout=TIMEOUT_S))
-        finally:
-            asking.close()
+        found = asked(lambda: asking.committed(wanted, timeout=TIMEOUT_S))
         return {(p.topic, p.partition): p.offset for p in found if p.offset >= 0}
 
     def _offsets(self, places: set[Place], spec: OffsetSpec) -> dict[Place, int]:

@@ -25,14 +25,14 @@ class Settlements(Aggregates):
 
     def handle(self, source: Source, now: datetime) -> list[Record]:
         given = cast(Settlement, self._decode(source))
-        route = self._route(given)
+        route = self._stores.settling(given["instance"], given["site_name"])
         if route is None:
             return self._refuse(source, _subject(given, None), self._no_org(given), "route", now)
         return self._for(source, given, route, self._waits(source, route), now)
 
     def again(self, source: Source, org: str, now: datetime) -> list[Record]:
         given = cast(Settlement, self._decode(source))
-        route = self._route(given)
+        route = self._stores.settling(given["instance"], given["site_name"])
         if route is None:
             return self._refuse(source, _subject(given, None), self._no_org(given), "route", now)
         return self._for(source, given, route, route.waits_for, now)
@@ -42,13 +42,6 @@ class Settlements(Aggregates):
         if why or route.flow is None:
             return self._park(source, subject, route.org, why or route.waits_for, now)
         return self._records(source, subject, route.flow.settlement(given, now), now)
-
-    def _route(self, given: Settlement) -> Route | None:
-        if given["site_name"]:
-            return self._stores.named(f"{given['instance']}/{given['site_name']}")
-        orgs = self._settings.orgs_of(given["instance"])
-        routes = self._stores.of_org(given["instance"], orgs[0]) if len(orgs) == 1 else []
-        return next((route for route in routes if route.flow is not None), routes[0] if routes else None)
 
     def _no_org(self, given: Settlement) -> Reason:
         key = _key(given)

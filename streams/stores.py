@@ -102,6 +102,14 @@ class Stores:
         own = sorted(store for store, feeds in self._settings.stores_of(instance).items() if feeds == org)
         return [self._routes[store] for store in own]
 
+    def settling(self, instance: str, site: str | None) -> Route | None:
+        """Whose a settlement is: the store's that it names, else by any store of the instance's only organisation."""
+        if site:
+            return self.named(f"{instance}/{site}")
+        orgs = self._settings.orgs_of(instance)
+        routes = self.of_org(instance, orgs[0]) if len(orgs) == 1 else []
+        return next((route for route in routes if route.flow is not None), routes[0] if routes else None)
+
     def ready(self, org: str) -> bool:
         """Whether parked records of `org` can go on. One that is no longer configured can: it will be refused."""
         return not self._waits.get(org)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from connectors.xero.core import answers
 from connectors.xero.errors import CannotBeTakenBack
 from schemas.types import LedgerEntry, RefundNote, Tender
 
@@ -114,9 +115,7 @@ def _line(entry: LedgerEntry, line: Mapping[str, Any]) -> _Line:
 def _money_back(former: Former, theirs: Mapping[str, Any], day: str) -> list[Tender]:
     """One payment for each that Xero shows, from the account that it went to, and not before it came."""
     number, made = str(former.entry["number"]), list[Tender]()
-    for paid in theirs.get("Payments") or []:
-        if paid.get("Status") == "DELETED":
-            continue
+    for paid in answers.living(theirs):
         made.append(_back(former, number, paid, len(made) + 1, day))
     back = sum((Decimal(one["amount"]) for one in made), Decimal(0))
     if back != _decimal(theirs.get("Total")):
@@ -125,7 +124,7 @@ def _money_back(former: Former, theirs: Mapping[str, Any], day: str) -> list[Ten
 
 
 def _back(former: Former, number: str, paid: Mapping[str, Any], ordinal: int, day: str) -> Tender:
-    marker = str(paid.get("Reference") or "").split(" ", 1)[0]
+    marker = answers.first_token(paid)
     before, _, its_ordinal = marker.rpartition("/")
     known = former.payment(int(its_ordinal)) if its_ordinal.isdigit() else None
     amount = _decimal(paid.get("Amount")) or Decimal(0)

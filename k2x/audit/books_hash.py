@@ -30,11 +30,7 @@ def books_hash(
 ) -> str:
     """sha256 over `entries`. Documents as `GET Invoices` and `GET CreditNotes` (paged, so with lines) and
     `GET Payments` show them."""
-    whole = hashlib.sha256()
-    for entry in entries(invoices, payments, credit_notes):
-        whole.update(entry.encode())
-        whole.update(b"\n")
-    return whole.hexdigest()
+    return _hash(entries(invoices, payments, credit_notes))
 
 
 def entries(
@@ -51,11 +47,7 @@ def entries(
 
 def sums_hash(invoices: Iterable[Document], payments: Iterable[Document], credit_notes: Iterable[Document] = ()) -> str:
     """sha256 over `summed_entries`. Documents as for `books_hash`."""
-    whole = hashlib.sha256()
-    for entry in summed_entries(invoices, payments, credit_notes):
-        whole.update(entry.encode())
-        whole.update(b"\n")
-    return whole.hexdigest()
+    return _hash(summed_entries(invoices, payments, credit_notes))
 
 
 def summed_entries(
@@ -84,6 +76,14 @@ def summed_entries(
             _add(sums, (name, f"payment account {code} {_day(row, 'Date')}"), row, "Amount", "BankAmount")
     summed = (f"summary {name} | {what} | {_sums(amounts)}" for (name, what), amounts in sums.items() if any(amounts))
     return sorted([*alone, *summed])
+
+
+def _hash(texts: Iterable[str]) -> str:
+    whole = hashlib.sha256()
+    for entry in texts:
+        whole.update(entry.encode())
+        whole.update(b"\n")
+    return whole.hexdigest()
 
 
 def _day_of(row: Document) -> str:

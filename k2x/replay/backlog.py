@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from confluent_kafka import OFFSET_INVALID, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from k2x.errors import K2xError
-from k2x.replay.broker import PASSING, TIMEOUT_S, asked
+from k2x.group_offsets import GroupOffsets, Place
+from k2x.replay.broker import PASSING, TIMEOUT_S
 from k2x.replay.errors import NobodyConsumes
 from schemas.topics import REPLAY_OF, commands
 
 log = structlog.get_logger()
-Place = tuple[str, int]
 
 _JOINS_S = 0.5  # between looks at a group that is being formed
 
@@ -57,23 +57,22 @@ class Backlog:
         sink_group: str,
     ) -> None:
         self._admin = AdminClient(dict(kafka))
+        self._offsets = GroupOffsets(kafka)
         self._streams, self._sink = streams_group, sink_group
         self._replays = [REPLAY_OF[topic] for topic in topics]
-        found = asked(lambda: self._admin.list_topics(timeout=TIMEOUT_S)).topics
+        found = self._offsets.partitions()
         for topic in [*self._replays, *(commands(org) for org in orgs)]:
-            if topic not in found or found[topic].error is not None:
+            if topic not in found:
                 raise K2xError(f"{topic} does not exist. `k2x topics apply` creates it; then restart streams.")
-        self.lanes = {
-            org: {replay: lane_of(org, len(found[replay].partitions)) for replay in self._replays} for org in orgs
-        }
+        self.lanes = {org: {replay: lane_of(org, found[replay]) for replay in self._replays} for org in orgs}
 
     def look(self) -> dict[str, Standing]:
         """Every organisation now. The copies are looked at first: what becomes a command meanwhile is counted twice."""
         lanes = {(replay, partition) for own in self.lanes.values() for replay, partition in own.items()}
-        confirmed = self._committed(self._streams, lanes)
-        ends = self._ends(lanes)
-        finished = self._committed(self._sink, {(commands(org), 0) for org in self.lanes})
-        command_ends = self._ends({(commands(org), 0) for org in self.lanes})
+        confirmed = self._offsets.committed(self._streams, lanes)
+        ends = self._offsets.ends(lanes)
+        finished = self._offsets.committed(self._sink, {(commands(org), 0) for org in self.lanes})
+        command_ends = self._offsets.ends({(commands(org), 0) for org in self.lanes})
         made = {}
         for org, own in self.lanes.items():
             place = (commands(org), 0)
@@ -93,7 +92,7 @@ class Backlog:
     def forget_confirmed(self) -> None:
         """Delete copies that streams has confirmed: the sources still hold the records."""
         lanes = {(replay, partition) for own in self.lanes.values() for replay, partition in own.items()}
-        confirmed = self._committed(self._streams, lanes)
+        confirmed = self._offsets.committed(self._streams, lanes)
         before = [TopicPartition(topic, partition, confirmed[topic, partition]) for topic, partition in lanes]
         for future in self._admin.delete_records(before).values():
             try:
@@ -112,8 +111,8 @@ class Backlog:
 
     def ends(self, topic: str) -> dict[int, int]:
         """Where the partitions of a topic end, open transactions included."""
-        partitions = asked(lambda: self._admin.list_topics(topic, timeout=TIMEOUT_S)).topics[topic].partitions
-        return {partition: end for (_, partition), end in self._ends({(topic, p) for p in partitions}).items()}
+        places = {(topic, partition) for partition in range(self._offsets.partitions()[topic])}
+        return {partition: end for (_, partition), end in self._offsets.ends(places).items()}
 
     # -- questions ----------------------------------------------------------------------------------------------
 
@@ -139,24 +138,3 @@ class Backlog:
                 return set()
             raise
         return {(p.topic, p.partition) for m in found.members for p in m.assignment.topic_partitions}
-
-    def _committed(self, group: str, places: set[Place]) -> dict[Place, int]:
-        wanted = ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in sorted(places)])
-
-        def ask() -> Any:
-            return self._admin.list_consumer_group_offsets([wanted])[group].result(TIMEOUT_S)
-
-        found = {(p.topic, p.partition): p.offset for p in asked(ask).topic_partitions}
-        unread = {place for place in places if found.get(place, OFFSET_INVALID) < 0}
-        begins = self._offsets(unread, OffsetSpec.earliest()) if unread else {}
-        return {place: begins[place] if place in unread else found[place] for place in places}
-
-    def _ends(self, places: set[Place]) -> dict[Place, int]:
-        return self._offsets(places, OffsetSpec.latest())
-
-    def _offsets(self, places: set[Place], spec: OffsetSpec) -> dict[Place, int]:
-        def ask() -> dict[Place, int]:
-            futures = self._admin.list_offsets({TopicPartition(*place): spec for place in places})
-            return {(p.topic, p.partition): int(future.result(TIMEOUT_S).offset) for p, future in futures.items()}
-
-        return asked(ask)

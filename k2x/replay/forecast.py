@@ -198,12 +198,12 @@ class Planner:
             if route is None or route.flow is None:
                 raise RuntimeError(f"{value['instance']}/{value['site_name']} was sieved, and has no flow")
             return route.flow.order(cast(Order, value), now)
-        flows = [route.flow for route in self._stores.of_org(value["instance"], org) if route.flow is not None]
         if topic == SETTLEMENTS:
-            site = value["site_name"]
-            named = self._stores.named(f"{value['instance']}/{site}") if site else None
-            flow = named.flow if named is not None and named.flow is not None else flows[0]
-            return flow.settlement(cast(Settlement, value), now)
+            route = self._stores.settling(value["instance"], value["site_name"])
+            if route is None or route.flow is None:
+                raise RuntimeError(f"a settlement of {value['instance']} was sieved, and has no flow")
+            return route.flow.settlement(cast(Settlement, value), now)
+        flows = [route.flow for route in self._stores.of_org(value["instance"], org) if route.flow is not None]
         if topic == PRODUCTS:
             return first_made(flow.item(cast(ProductChanged, value), now) for flow in flows)
         return first_made(flow.contact(cast(CustomerChanged, value), now) for flow in flows)

@@ -83,8 +83,12 @@ def payments(
 
 def paid(document: Mapping[str, Any] | None, marker: str) -> Mapping[str, Any] | None:
     """The living payment of an invoice or a credit note that has this marker."""
-    of_it = (row for row in elements(document, "Payments") if row.get("Status") != "DELETED")
-    return next((row for row in of_it if _marker(row) == marker.casefold()), None)
+    return next((row for row in living(document) if _marker(row) == marker.casefold()), None)
+
+
+def living(document: Any) -> list[Mapping[str, Any]]:
+    """The payments of an invoice or a credit note that nobody has deleted."""
+    return [row for row in elements(document, "Payments") if row.get("Status") != "DELETED"]
 
 
 def contacts(documents: Sequence[Document], body: Any) -> Iterator[tuple[Document, Mapping[str, Any] | None]]:
@@ -137,7 +141,7 @@ def _ours(row: Mapping[str, Any]) -> bool:
 
 
 def _marker(row: Mapping[str, Any]) -> str:
-    return str(row.get("Reference") or "").split(" ", 1)[0].casefold()
+    return first_token(row).casefold()
 
 
 def _names(step: Step, row: Mapping[str, Any]) -> list[str]:

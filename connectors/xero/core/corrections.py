@@ -45,7 +45,7 @@ class Corrections:
         found = [*map(str, compare.invoice(sale, None, body)), *_unpaid(sale, body)]
         if found:
             self.sales.hold(
-                job, f"`--decision post` means that Xero holds this version, and it does not: {_list(found)}."
+                job, f"`--decision post` means that Xero holds this version, and it does not: {'; '.join(found)}."
             )
         else:
             self._take(job, sale, body)
@@ -69,7 +69,7 @@ class Corrections:
             entry["state"] = "POSTED"
         entry["status"], entry["reason"] = "PAID", None
         number = str(entry["number"])
-        left = [row for row in answers.elements(body, "Payments") if row.get("Status") != "DELETED"]
+        left = answers.living(body)
         for tender in sale["payments"]:
             marker = batch.marker(number, tender["ordinal"])
             equal = [row for row in left if not compare.payment(Decimal(tender["amount"]), row)]
@@ -105,16 +105,11 @@ def _unpaid(sale: Sale, body: Mapping[str, Any]) -> list[str]:
     if str(body.get("Status")) != "PAID":
         return [f"status: a paid order's is PAID, Xero has {body.get('Status')}"]
     ours = Counter(Decimal(tender["amount"]) for tender in sale["payments"])
-    living = (row for row in answers.elements(body, "Payments") if row.get("Status") != "DELETED")
-    theirs = Counter(Decimal(str(row.get("Amount"))) for row in living)
+    theirs = Counter(Decimal(str(row.get("Amount"))) for row in answers.living(body))
     if ours == theirs:
         return []
     shown = [", ".join(str(amount) for amount in sorted(one.elements())) or "none" for one in (ours, theirs)]
     return [f"payments: the order has {shown[0]}, Xero has {shown[1]}"]
-
-
-def _list(found: list[str]) -> str:
-    return "; ".join(found)
 
 
 def _sale(job: Job) -> Sale:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from connectors.xero import batch, compare, outcomes
+from connectors.xero.core import records
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.payments import DECIDE, Payments, decimal
 from connectors.xero.core.records import Outcome
@@ -121,11 +122,8 @@ class Credits:
     def _posted(self, document: Document, body: Mapping[str, Any], outcome: Outcome, lost: str | None) -> None:
         job, note = document.jobs[0], self.purpose.note(document.jobs[0])
         entry = self.entry(job)
-        entry["state"], entry["intention"], entry["reason"] = "POSTED", None, None
-        entry["xero_id"], entry["status"] = str(body["CreditNoteID"]), "AUTHORISED"  # PAID: the money is back as well
-        entry["hash"], entry["version"] = document.hash, job.command["version"]
-        entry["observed_at"] = job.command["observed_at"]
-        entry["total"], entry["total_tax"], entry["currency"] = note["total"], note["total_tax"], note["currency"]
+        records.credited(entry, job.command, note, body)
+        entry["hash"], entry["intention"], entry["reason"] = document.hash, None, None
         self.desk.write(entry)
         differences = compare.totals(note, body)
         if lost or differences:

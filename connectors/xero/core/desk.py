@@ -7,7 +7,7 @@ way and what comes meanwhile goes into the next; nothing leaves the desk for Xer
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -236,7 +236,7 @@ class Desk:
         key = records.next_key(job.home)
         old = self.entry(key)
         if old is not None and old["command"] is not None:
-            if _age(job.command) <= _age(self.decode(old["command"])):
+            if records.age(job.command) <= records.age(self.decode(old["command"])):
                 self.superseded(job.command)
                 self.finish_record(job)
                 return
@@ -358,7 +358,3 @@ class Desk:
             return 0.0
         former = self.takeover + self.settings.intention_lapse + self.settings.deadline
         return max(former, self.quiet.get(entry["key"], 0.0))
-
-
-def _age(command: Mapping[str, Any] | Command) -> tuple[datetime, datetime]:
-    return command["version"], command["observed_at"]

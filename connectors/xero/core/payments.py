@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from connectors.xero import batch, compare, outcomes
-from connectors.xero.core import records
+from connectors.xero.core import answers, records
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.records import Outcome
 from connectors.xero.core.state import Document, Job, Refusal, Step
@@ -42,7 +42,7 @@ class Payments:
 
     def pay(self, job: Job, found: list[Mapping[str, Any]] | None) -> None:
         """Send, adopt or look up each tender. `found`: the document's payments where Xero has just shown them."""
-        shown = {first_token(p.get("Reference")): p for p in found or []}
+        shown = {answers.first_token(p): p for p in found or []}
         open_ones: list[tuple[Document, LedgerEntry | None]] = []
         for tender in self.body(job)["payments"]:
             key = self.key(job, tender["ordinal"])
@@ -146,11 +146,6 @@ class Payments:
         job.refused.append(refusal)
         if not job.tenders:
             self.settle(job)
-
-
-def first_token(reference: Any) -> str:
-    """The marker of a payment's Reference."""
-    return str(reference or "").split(" ", 1)[0]
 
 
 def decimal(value: Any) -> Decimal | None:

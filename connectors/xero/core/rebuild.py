@@ -203,8 +203,7 @@ class Restoration:
                 home = records.home(command)
                 before = self._entry(home) or records.entry(self.org, home, "invoice", self._now())
                 entry = records.settled(before)
-                entry["state"], entry["reason"] = "VOIDED", "deleted in Kentico before it was posted"
-                entry["version"], entry["observed_at"] = command["version"], command["observed_at"]
+                records.deleted(entry, command)
                 self._write(entry)
                 self.counts["cancelled"] += 1
             case "REFUND":

@@ -86,10 +86,8 @@ class RefundRestoration:
 
     def _posted(self, command: Command, note: RefundNote, key: str, number: str, found: CreditNote) -> LedgerEntry:
         entry = records.entry(self.org, key, "credit_note", self._now())
-        entry["state"], entry["status"], entry["number"] = "POSTED", "AUTHORISED", number
-        entry["xero_id"], entry["version"] = str(found["CreditNoteID"]), command["version"]
-        entry["observed_at"], entry["attempt"] = command["observed_at"], 1
-        entry["total"], entry["total_tax"], entry["currency"] = note["total"], note["total_tax"], note["currency"]
+        records.credited(entry, command, note, found)
+        entry["number"], entry["attempt"] = number, 1
         entry["contact_id"] = str((found.get("Contact") or {}).get("ContactID") or "") or None
         sale = self._entry(records.home(command))
         if sale is not None:

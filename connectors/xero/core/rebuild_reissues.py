@@ -84,10 +84,8 @@ class ReissueRestoration:
     def _own(self, command: Command, note: RefundNote, found: Mapping[str, Any]) -> LedgerEntry:
         key = records.credit_key(command["key"], note["refund_id"])
         own = records.entry(self.org, key, "credit_note", self._now())
-        own["state"], own["status"], own["number"] = "POSTED", "AUTHORISED", note["number"]
-        own["xero_id"], own["version"] = str(found["CreditNoteID"]), command["version"]
-        own["observed_at"], own["attempt"] = command["observed_at"], 1
-        own["total"], own["total_tax"], own["currency"] = note["total"], note["total_tax"], note["currency"]
+        records.credited(own, command, note, found)
+        own["number"], own["attempt"] = note["number"], 1
         own["contact_id"] = str((found.get("Contact") or {}).get("ContactID") or "") or None
         element = batch.credit_element(note, note["number"], own["contact_id"] or "")
         own["hash"], own["extra"] = batch.digest(element), {records.NOTE: json.dumps(note, ensure_ascii=False)}

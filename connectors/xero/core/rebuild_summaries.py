@@ -63,7 +63,7 @@ class SummaryRestoration:
             return False
         if outcome == "WAITING" and said.posted not in (None, command["command_id"]) and command["kind"] == "SALE":
             return True  # another version of it is the one that was posted
-        if known is not None and records.collected(known) and not _newer(command, known):
+        if known is not None and records.collected(known) and not records.newer(command, known):
             return True
         id_ = said.id if command["kind"] == "SALE" else None
         self._member(record, command, part, told, id_, posted=outcome == "POSTED")
@@ -90,7 +90,7 @@ class SummaryRestoration:
 
     def _same_money(self, command: Command, known: LedgerEntry) -> None:
         body = cast(Mapping[str, Any], command["body"])
-        if command["kind"] == "SALE" and _newer(command, known) and body["money_hash"] == known["hash"]:
+        if command["kind"] == "SALE" and records.newer(command, known) and body["money_hash"] == known["hash"]:
             self._write({**known, "version": command["version"], "observed_at": command["observed_at"]})
 
     # -- the entries --------------------------------------------------------------------------------------------
@@ -134,18 +134,11 @@ class SummaryRestoration:
         home = records.invoice_key(key)
         entry = self._entry(home)
         if entry is None:
-            kind = "invoice" if command["kind"] == "SALE" else records.SUMMARY
-            entry = records.entry(self.org, home, kind, self._now())
-            entry["command"], entry["command_offset"] = self._encode(opened(command, key, number)), -1
-            entry["state"], entry["number"], entry["reason"] = "WAITING", number, _AGAIN
-            entry["currency"], entry["attempt"] = cast(Sale, command["body"])["currency"], 1
-            entry["retry_at"] = max(part["closes_at"], self._now())
-            entry["extra"] = {
-                "phase": OPEN, "number": number, "day": part["day"], "closes_at": part["closes_at"].isoformat(),
-                "members": "0",
-            }  # fmt: skip
             sale = self._entry(records.home(command)) if command["kind"] == "REFUND" else None
-            entry["contact_id"] = sale["contact_id"] if sale is not None else None
+            entry = Summaries.begun(self.org, command, part, key, number, sale, self._now())
+            entry["command"], entry["command_offset"] = self._encode(opened(command, key, number)), -1
+            entry["reason"], entry["attempt"] = _AGAIN, 1
+            entry["retry_at"] = max(part["closes_at"], self._now())
         found = self._in_xero(command, number)
         paid = found is not None and _left(found) == 0 and not compare.gone(found)
         if (posted or paid) and entry["extra"]["phase"] != POSTED:
@@ -174,10 +167,6 @@ class SummaryRestoration:
 def _within(number: str, part: Summary) -> bool:
     """Whether this is the number of the day's summary, or of a supplement."""
     return number == part["number"] or number.startswith(f"{part['number']}-")
-
-
-def _newer(command: Command, entry: LedgerEntry) -> bool:
-    return (command["version"], command["observed_at"]) > (entry["version"], entry["observed_at"])
 
 
 def _left(found: Mapping[str, Any]) -> Decimal | None:

@@ -213,6 +213,22 @@ def cancelled(of: LedgerEntry) -> bool:
     return standing(of) == "VOIDED" and of["xero_id"] is None and of["version"] is not None
 
 
+def deleted(of: LedgerEntry, command: Command) -> None:
+    """Fill the entry of an order that was deleted before it was posted: it is over."""
+    of["state"], of["reason"] = "VOIDED", "deleted in Kentico before it was posted"
+    of["version"], of["observed_at"] = command["version"], command["observed_at"]
+
+
+def age(command: Command) -> tuple[datetime, datetime]:
+    """Of two with one version the later observation wins (DESIGN §2)."""
+    return command["version"], command["observed_at"]
+
+
+def newer(command: Command, than: LedgerEntry) -> bool:
+    """Than the version that the ledger has."""
+    return age(command) > (than["version"], than["observed_at"])
+
+
 def told_as(command: Command) -> str:
     """The kind of the result that says what became of the whole command."""
     if of_summary(command):
@@ -266,7 +282,7 @@ def entry(org: str, key: str, kind: str, at: datetime, ordinal: int = 0) -> Ledg
 def waiting(of: LedgerEntry, job: Job, reason: str, at: datetime, wait: float) -> LedgerEntry:
     """The entry with its command: from now on the ledger drives it, and its record is finished. What the document was,
     posted or held or voided, stays known."""
-    kept = {f"h:{name}": value.decode("latin-1") for name, value in job.headers} | {_WAS: standing(of)}
+    kept = kept_headers(job) | {_WAS: standing(of)}
     changed: LedgerEntry = {
         **of,
         "state": "WAITING",
@@ -336,9 +352,21 @@ def moved(
     of["extra"] = {**of["extra"], **facts}
 
 
+def credited(of: LedgerEntry, command: Command, note: RefundNote, found: Mapping[str, Any]) -> None:
+    """Fill the entry of a credit note that Xero holds as `found`; PAID only once its money is back."""
+    of["state"], of["status"], of["xero_id"] = "POSTED", "AUTHORISED", str(found["CreditNoteID"])
+    of["version"], of["observed_at"] = command["version"], command["observed_at"]
+    of["total"], of["total_tax"], of["currency"] = note["total"], note["total_tax"], note["currency"]
+
+
 def decision(job: Job) -> str:
     """What a person has decided about this one record (`k2x dlt redrive --decision`); empty: nothing."""
     return next((value.decode("utf-8", "replace") for name, value in job.headers if name == DECISION), "")
+
+
+def kept_headers(job: Job) -> dict[str, str]:
+    """A record's headers, for the `extra` of the entry that keeps its command."""
+    return {f"h:{name}": value.decode("latin-1") for name, value in job.headers}
 
 
 def headers_of(of: LedgerEntry) -> tuple[tuple[str, bytes], ...]:

@@ -114,8 +114,7 @@ class Sales:
                 self.hold_deleted(job)
             return
         entry = self.desk.fresh(job.home, "invoice")
-        entry["state"], entry["reason"] = "VOIDED", "deleted in Kentico before it was posted"
-        entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
+        records.deleted(entry, job.command)
         self.desk.result(job.command, "order", "CANCELLED", message="deleted in Kentico before it was posted")
         self.desk.end(job, entry)
 

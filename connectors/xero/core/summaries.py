@@ -75,7 +75,7 @@ class Summaries:
         if entry is not None and records.collected(entry):
             return self._again(job, entry, part)
         if entry is not None and entry["kind"] == records.ORDER and records.paid(entry):
-            if _newer(job.command, entry) and sale["money_hash"] != entry["hash"]:
+            if records.newer(job.command, entry) and sale["money_hash"] != entry["hash"]:
                 self._held(job, entry)
                 return True
             return False
@@ -104,7 +104,6 @@ class Summaries:
     def kept(job: Job, entry: LedgerEntry, key: str, number: str) -> LedgerEntry:
         """The entry of what is collected, with its command."""
         body = cast(Sale | RefundNote, job.command["body"])
-        kept = {f"h:{name}": value.decode("latin-1") for name, value in job.headers}
         entry = records.settled(entry)
         entry["kind"] = records.ORDER if job.command["kind"] == "SALE" else records.PART
         entry["state"], entry["xero_id"], entry["status"], entry["intention"] = "COLLECTED", None, None, None
@@ -113,7 +112,7 @@ class Summaries:
         entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
         entry["total"], entry["total_tax"], entry["currency"] = body["total"], body["total_tax"], body["currency"]
         entry["hash"] = cast(Any, body).get("money_hash")
-        entry["extra"] = {**entry["extra"], **kept, "summary": key}
+        entry["extra"] = {**entry["extra"], **records.kept_headers(job), "summary": key}
         return entry
 
     def _member(self, job: Job, key: str, number: str, name: str) -> None:
@@ -153,19 +152,28 @@ class Summaries:
             return key, f"{part['number']}{end}" if entry is None else entry["extra"]["number"]
 
     def _opened(self, job: Job, part: Summary, key: str, number: str) -> None:
-        kind = "invoice" if job.command["kind"] == "SALE" else records.SUMMARY
-        entry = records.entry(self.desk.org, records.invoice_key(key), kind, self.desk.now.at)
-        entry["state"], entry["number"], entry["currency"] = "WAITING", number, job.command["body"]["currency"]  # type: ignore[index,typeddict-item]
+        sale = self.desk.entry(job.home) if job.command["kind"] == "REFUND" else None
+        entry = self.begun(self.desk.org, job.command, part, key, number, sale, self.desk.now.at)
         entry["command"], entry["command_offset"] = self.work.encode(opened(job.command, key, number)), -1
         entry["reason"], entry["retry_at"] = "takes orders", part["closes_at"]
-        if job.command["kind"] == "REFUND":  # the contact of the invoices that it gives back of
-            sale = self.desk.entry(job.home)
-            entry["contact_id"] = sale["contact_id"] if sale is not None else None
+        self.desk.write(entry)
+
+    @staticmethod
+    def begun(
+        org: str, command: Command, part: Summary, key: str, number: str, sale: LedgerEntry | None, at: datetime
+    ) -> LedgerEntry:
+        """The entry of a summary that takes orders, without its command. `sale`: the entry of the order that the first
+        refund gives back of, whose contact is the credit note's."""
+        kind = "invoice" if command["kind"] == "SALE" else records.SUMMARY
+        entry = records.entry(org, records.invoice_key(key), kind, at)
+        entry["state"], entry["number"] = "WAITING", number
+        entry["currency"] = cast(Sale | RefundNote, command["body"])["currency"]
+        entry["contact_id"] = sale["contact_id"] if sale is not None else None
         entry["extra"] = {
             "phase": OPEN, "number": number, "day": part["day"], "closes_at": part["closes_at"].isoformat(),
             "members": "0",
         }  # fmt: skip
-        self.desk.write(entry)
+        return entry
 
     def _counted(self, key: str, more: int) -> None:
         """A member has come, gone or changed: the summary closes when no other does so for a while."""
@@ -183,7 +191,7 @@ class Summaries:
         """Another version of a collected order. True: seen to."""
         key, number = entry["extra"]["summary"], entry["number"]
         sale = cast(Sale, job.command["body"])
-        if not _newer(job.command, entry):
+        if not records.newer(job.command, entry):
             self._left(job, entry, f"version {_shown(entry)} is in summary {number} already")
         elif not self._is_open(key):
             if sale["money_hash"] == entry["hash"]:
@@ -223,7 +231,7 @@ class Summaries:
 
     def _cancel(self, job: Job, entry: LedgerEntry) -> None:
         key = entry["extra"]["summary"]
-        if _age(job.command) < (entry["version"], entry["observed_at"]):
+        if records.age(job.command) < (entry["version"], entry["observed_at"]):
             self._left(job, entry, f"a newer version is in summary {entry['number']}")
         elif not self._is_open(key):
             text = f"Deleted in Kentico, and in the closed summary {entry['number']}."
@@ -235,8 +243,7 @@ class Summaries:
             self._take_out(job, key, job.command["key"], "deleted in Kentico")
             self._by_itself(entry)
             gone = self.desk.fresh(job.home, "invoice")
-            gone["state"], gone["reason"] = "VOIDED", "deleted in Kentico before it was posted"
-            gone["version"], gone["observed_at"] = job.command["version"], job.command["observed_at"]
+            records.deleted(gone, job.command)
             self.desk.result(job.command, "order", "CANCELLED", message="deleted in Kentico before its summary closed")
             self.desk.end(job, gone)
 
@@ -305,17 +312,9 @@ def _begun(entry: LedgerEntry, command: Command) -> bool:
     return under_way or records.standing(entry) in ("HELD", "POSTED")
 
 
-def _age(command: Command) -> tuple[datetime, datetime]:
-    return command["version"], command["observed_at"]
-
-
 def _stamp(command: Command) -> str:
     """Its age as text that sorts as it does."""
-    return " ".join(at.isoformat(timespec="microseconds") for at in _age(command))
-
-
-def _newer(command: Command, entry: LedgerEntry) -> bool:
-    return _age(command) > (entry["version"], entry["observed_at"])
+    return " ".join(at.isoformat(timespec="microseconds") for at in records.age(command))
 
 
 def _shown(entry: LedgerEntry) -> str:

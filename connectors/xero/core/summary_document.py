@@ -167,9 +167,8 @@ class Sums:
         made["LineAmountTypes"] = "Exclusive"
         what = "Sales" if kind == "ACCREC" else "Refunds"
         made["LineItems"] = [
-            _line(f"{what} of {day}, {tax_type}", *key, net, tax)
-            for key, (net, tax) in sorted(self._lines.items())
-            for tax_type in (key[1],)
+            _line(f"{what} of {day}, {tax_type}", account, tax_type, tracking, net, tax)
+            for (account, tax_type, tracking), (net, tax) in sorted(self._lines.items())
             if net or tax
         ]
         return made
