@@ -48,7 +48,7 @@ class Orders(Aggregates):
         started = time.perf_counter()
         made = route.flow.order(order, now)
         took = time.perf_counter() - started
-        self._metrics.transform_seconds.observe(took)
+        self._metrics.transformed(took)
         if spans.on():
             ended = time.time()
             of = {"k2x.store": route.store, "k2x.org": route.org, "k2x.order_id": str(order["order"]["OrderID"])}

@@ -36,7 +36,7 @@ from tests.connectors.xero import commands
 from tests.streams import samples
 
 _WAYS = ("off", "metrics", "metrics and tracing")
-_COUNTS = ("event", "letter", "result", "parked", "ready", "selling")
+_COUNTS = ("event", "letter", "result", "transformed", "parked", "ready", "selling")
 _TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _KINDS = ("contact", "invoice", "payment", "order")
 _ITEMS = 500
