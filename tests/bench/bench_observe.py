@@ -1,20 +1,23 @@
-"""Bench: what metrics and tracing cost, in the CPU time of what streams does with an order; then its four results too.
+"""Bench: what metrics and tracing cost streams, in CPU time, with an order alone and with an order and its results.
 
-An order alone is what a worker's orders per second are counted by. Kafka's part is left out, so the shares told are
-more than what they lose. CPU time, so that other
-programs on the machine stretch little; many small rounds, in each of which all ways take turns, and the median of
-their ratios, for caches and clock speed are shared with whatever else runs.
+Twice: by the work alone, in one process, many small rounds in each of which all ways take turns; and by whole workers
+on a real Kafka, whose core they would fill. CPU time, so that other programs on the machine stretch little; medians of
+ratios, for caches and clock speed are shared with whatever else runs.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 from typing import Any
-from unittest.mock import patch
+from uuid import uuid4
 
 import httpx
 from prometheus_client import CollectorRegistry
@@ -23,6 +26,7 @@ from connectors.xero.core import records
 from k2x.tracing import OtlpRecorder
 from schemas import spans, topics
 from schemas.codec import Codec
+from schemas.delivery import Record
 from schemas.ids import CommittedIds
 from streams.metrics import Metrics
 from streams.orders import Orders
@@ -32,14 +36,17 @@ from streams.settings import StreamsSettings
 from streams.stores import Stores
 from streams.workflow import WorkflowCompiler
 from tests.bench import books
+from tests.bench.bench_streams import await_members, ready
+from tests.bench.observed_worker import WAYS, watched
+from tests.bench.rig import CORES, Process, broker, python
 from tests.connectors.xero import commands
 from tests.streams import samples
+from tests.streams.desk import Desk
 
-_WAYS = ("off", "metrics", "metrics and tracing")
-_COUNTS = ("event", "letter", "result", "transformed", "parked", "ready", "selling")
 _TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _KINDS = ("contact", "invoice", "payment", "order")
 _ITEMS = 500
+_WARM = 500  # orders before a worker's time is taken
 
 
 def run(short: bool) -> list[tuple[str, float, str, str]]:
@@ -51,19 +58,90 @@ def run(short: bool) -> list[tuple[str, float, str, str]]:
             took = _turns(work, times)
             what = f"an order and its {len(kinds)} results" if kinds else "an order"
             conditions = f"{orders} orders of 3 lines, Kafka left out, median of {times} rounds"
-            rows += [
-                (f"CPU time of {what}, {way}", 1e6 * median(took[way]) / orders, "µs", conditions) for way in _WAYS
-            ]
-            rows += [(f"{what}: cost of {way}", 100 * (_ratio(took, way) - 1), "%", conditions) for way in _WAYS[1:]]
+            rows += [(f"CPU time of {what}, {way}", 1e6 * median(took[way]) / orders, "µs", conditions) for way in WAYS]
+            rows += [(f"{what}: cost of {way}", 100 * (_ratio(took, way) - 1), "%", conditions) for way in WAYS[1:]]
+    return rows + _whole_workers(short)
+
+
+def _whole_workers(short: bool) -> list[tuple[str, float, str, str]]:
+    """Workers on Kafka, one after the other, each way in turn."""
+    orders, times = (2_000, 1) if short else (10_000, 7)
+    took: dict[str, list[float]] = {way: [] for way in WAYS}
+    with broker() as bootstrap, tempfile.TemporaryDirectory() as scratch, _collector() as collector:
+        for number in range(times):
+            for way in WAYS if number % 2 else tuple(reversed(WAYS)):
+                took[way].append(_whole_worker(bootstrap, Path(scratch), collector, way, orders))
+    conditions = f"{orders} orders of 3 lines and {len(_KINDS)} results each, real Kafka, median of {times} workers"
+    rows = [(f"whole worker, CPU time of an order, {way}", 1e6 * median(took[way]), "µs", conditions) for way in WAYS]
+    rows += [(f"whole worker: cost of {way}", 100 * (_ratio(took, way) - 1), "%", conditions) for way in WAYS[1:]]
     return rows
+
+
+def _whole_worker(bootstrap: str, scratch: Path, collector: str, way: str, orders: int) -> float:
+    """CPU seconds that a worker's process takes for an order and its results, start and warming up left out."""
+    desk = Desk(bootstrap, f"observe-{uuid4().hex[:6]}", scratch, partitions=4)
+    desk.create_topics()
+    ready(desk)
+    given = json.dumps(desk.settings(data_dir=str(scratch / desk.prefix)))
+    command = python("-m", "tests.bench.observed_worker", way, given, collector)
+    worker = Process(command, {}, scratch / f"{desk.prefix}log", cores=CORES[:1])
+    try:
+        await_members(desk, 1)
+        _trade(desk, 0, _WARM)
+        before = worker.cpu_seconds()
+        _trade(desk, _WARM, _WARM + orders)
+        return (worker.cpu_seconds() - before) / orders
+    finally:
+        worker.stop()
+
+
+def _trade(desk: Desk, first: int, last: int) -> None:
+    """These orders and their results; back once the worker has committed all of them."""
+    codec, prefix = desk.codec, desk.prefix
+    records: list[Record] = []
+    for n in range(first, last):
+        key = f"emea|{n}".encode()
+        sale = codec.encode("order", samples.order(n) | {"traceparent": _TRACE})
+        records.append(Record(prefix + topics.ORDERS, key, sale))
+        records += [Record(prefix + topics.RESULTS, key, _result(codec, n, kind).value or b"") for kind in _KINDS]
+    desk.deliver(records)
+    ends_at = time.monotonic() + 300
+    while desk.committed(topics.ORDERS) < last or desk.committed(topics.RESULTS) < last * len(_KINDS):
+        if time.monotonic() > ends_at:
+            raise TimeoutError(f"the worker has not worked off {last} orders within 300 s")
+        time.sleep(0.2)
+
+
+class _Collector(BaseHTTPRequestHandler):
+    """Takes whatever spans come."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+@contextlib.contextmanager
+def _collector() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Collector)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def _turns(work: Callable[[], None], times: int) -> dict[str, list[float]]:
     """CPU seconds of each round, by way."""
-    took: dict[str, list[float]] = {way: [] for way in _WAYS}
+    took: dict[str, list[float]] = {way: [] for way in WAYS}
     work()
     for number in range(times):
-        for way in _WAYS if number % 2 else reversed(_WAYS):
+        for way in WAYS if number % 2 else reversed(WAYS):
             took[way].append(_once(work, way))
     return took
 
@@ -79,10 +157,7 @@ def _once(work: Callable[[], None], way: str) -> float:
         recorder = OtlpRecorder("http://collector", "k2x-streams", registry=CollectorRegistry(), transport=transport)
         spans.use(recorder)
     began = time.process_time()
-    if way == "off":
-        with patch.multiple(Metrics, **{name: lambda *_, **__: None for name in _COUNTS}):
-            work()
-    else:
+    with watched(way):
         work()
     if recorder is not None:
         recorder.send()  # in this thread, so that its CPU time is counted whole

@@ -64,7 +64,7 @@ def _measure(desk: Desk, workers: int, orders: int, scratch: Path) -> tuple[floa
             command = python("-m", "tests.streams.worker_process", given)
             cores = CORES[number : number + 1] if workers > 1 else CORES[:1]
             processes.append(Process(command, {}, scratch / f"{desk.prefix}{number}.log", cores=cores))
-        _await_members(desk, workers)
+        await_members(desk, workers)
         _send(desk, orders)
         rate = _rate(desk, orders)
     finally:
@@ -73,7 +73,7 @@ def _measure(desk: Desk, workers: int, orders: int, scratch: Path) -> tuple[floa
     return rate, max(process.peak_mb for process in processes)
 
 
-def _await_members(desk: Desk, workers: int) -> None:
+def await_members(desk: Desk, workers: int) -> None:
     ends = time.monotonic() + 60
     while len(desk.members_at_work()) < workers:
         if time.monotonic() > ends:

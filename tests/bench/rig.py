@@ -51,6 +51,11 @@ class Process:
         self._watch.join()
         return code
 
+    def cpu_seconds(self) -> float:
+        """User and system time until now."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         self._process.terminate()
         try:
