@@ -8,10 +8,11 @@ import json
 import os
 import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from connectors.kentico.sandbox.errors import BadControl, SandboxError
-from connectors.kentico.sandbox.server import EXTRA, Sandbox
+from connectors.kentico.sandbox.server import EXTRA, Sandbox, system_clock
 from connectors.kentico.sandbox.shop import Credentials
 from connectors.kentico.sandbox.trade import Order
 
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--orders", type=int, help="start trading this many orders at once (0: without end)")
     parser.add_argument("--rate", type=float, default=0.0, help="orders a second (0: as fast as possible)")
     parser.add_argument("--seed", default="1")
+    parser.add_argument("--late", type=float, default=0.0, help="the shop's clock is so many seconds slow")
     parser.add_argument(
         "--no-must-fail", action="store_true", help="place only orders that can be posted or suppressed"
     )
@@ -46,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 async def _run(options: argparse.Namespace) -> None:
     sandbox = Sandbox(
         options.data, host=options.host, port=options.port, extra_instances=options.extra, target=options.target,
-        credentials=_credentials(),
+        credentials=_credentials(), clock=lambda: system_clock() - timedelta(seconds=options.late),
     )  # fmt: skip
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

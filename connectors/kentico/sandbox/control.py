@@ -52,6 +52,8 @@ class Control:
             web.get("/_sandbox/trade", self._progress),
             web.post("/_sandbox/trade", self._begin),
             web.delete("/_sandbox/trade", self._end),
+            web.get("/_sandbox/payouts", self._payouts),
+            web.post("/_sandbox/payouts", self._pay_out),
             web.post("/_sandbox/history", self._history),
             web.post("/_sandbox/release", self._release),
             web.post("/_sandbox/target", self._target),
@@ -116,6 +118,18 @@ class Control:
     async def _end(self, request: web.Request) -> web.Response:
         await self.trade.end()
         return web.json_response(self.trade.progress())
+
+    async def _payouts(self, request: web.Request) -> web.Response:
+        return web.json_response({"payouts": [one for shop in self.shops.values() for one in shop.database.payouts()]})
+
+    async def _pay_out(self, request: web.Request) -> web.Response:
+        """{"instance", "site", "option": "CreditCard", "currency"}: the gateway pays out what is new."""
+        body = await _body(request)
+        name = str(body.get("instance"))
+        if name not in self.shops:
+            raise BadControl(f"instance must be one of {', '.join(self.shops)}")
+        wanted = (str(body.get("site")), str(body.get("option", "CreditCard")), str(body.get("currency")))
+        return web.json_response({"payout": self.shops[name].pay_out(*wanted)})
 
     async def _history(self, request: web.Request) -> web.Response:
         """{"instance", "orders", "since", "until", "seed"}: orders of the past, put in at once; answers when done."""

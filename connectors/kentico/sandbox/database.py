@@ -31,6 +31,7 @@ CREATE INDEX IF NOT EXISTS shop_outbox_pending ON shop_outbox (state, sequence);
 CREATE TABLE IF NOT EXISTS shop_follow_up (
     id INTEGER PRIMARY KEY, order_id INTEGER NOT NULL, action TEXT NOT NULL, due REAL NOT NULL,
     held INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS shop_payout (id INTEGER PRIMARY KEY, payout TEXT NOT NULL);
 """
 _INDEXES = (
     "CREATE INDEX IF NOT EXISTS item_order ON COM_OrderItem (OrderItemOrderID)",
@@ -242,6 +243,14 @@ class Database:
     def truths(self) -> list[dict[str, Any]]:
         """Every order's truth, by id."""
         return [json.loads(row[0]) for row in self._db.execute("SELECT truth FROM shop_truth ORDER BY order_id")]
+
+    def write_payout(self, payout: Mapping[str, Any]) -> None:
+        """Remember what a gateway has paid out."""
+        self._db.execute("INSERT INTO shop_payout (payout) VALUES (?)", (json.dumps(payout),))
+
+    def payouts(self) -> list[dict[str, Any]]:
+        """What gateways have paid out, oldest first."""
+        return [json.loads(row[0]) for row in self._db.execute("SELECT payout FROM shop_payout ORDER BY id")]
 
     def post(self, sequence: int, route: str, event_id: str, event_type: str, object_id: int, body: str) -> None:
         """Queue an event in the transaction of what it tells of."""

@@ -124,23 +124,30 @@ def _replace_items(shop: Shop, items: list[Row]) -> None:
         shop.database.insert(ITEM, item | fresh)
 
 
-def _refund(shop: Shop, order_id: int, rng: Random) -> str:
-    """All of the order or a part of it is given back. No table of Kentico's knows: only the event tells of it."""
+def _refund(shop: Shop, order_id: int, rng: Random, *, all_of_it: bool = True) -> str:
+    """What is left of the order or a part of it is given back. No table of Kentico's knows: only the event tells."""
     truth = shop.database.truth(order_id)
-    total = Decimal(truth["total_price"])
+    before = sum((Decimal(refund["amount"]) for refund in truth.get("refunds", ())), Decimal(0))
+    total = Decimal(truth["total_price"]) - before
     if total <= 0 or not truth["paid"]:
         raise BadControl(f"order {order_id} has nothing to give back")
     part = max(Decimal("0.01"), (total * rng.choice([10, 25, 40]) / 100).quantize(Decimal("0.01")))
     refund = {
         "refundId": f"re_{rng.getrandbits(48):012x}", "refundedAt": stamp(shop.now(), shop.catalogue.zone),
-        "currency": truth["currency"], "amount": str(rng.choice([total, part, part])),
+        "currency": truth["currency"], "amount": str(rng.choice([total if all_of_it else part, part, part])),
         "reason": rng.choice([None, "Returned", "Arrived broken"]), "transactionId": f"rf_{rng.getrandbits(48):012x}",
     }  # fmt: skip
     shop.database.write_truth(order_id, truth | {"refunds": [*truth.get("refunds", []), refund]})
     return REFUNDED
 
 
+def _refund_part(shop: Shop, order_id: int, rng: Random) -> str:
+    return _refund(shop, order_id, rng, all_of_it=False)
+
+
 REFUNDED = "order.refunded"
+MONEY = frozenset({"pay", "refund", "refund_part"})
+"""Actions that leave the order's rows as they were sold."""
 ACTIONS: Mapping[str, Callable[[Shop, int, Random], str]] = {
     "pay": _pay,
     "edit_note": _edit_note,
@@ -148,5 +155,6 @@ ACTIONS: Mapping[str, Callable[[Shop, int, Random], str]] = {
     "edit_item_text": _edit_item_text,
     "edit_items": _edit_items,
     "refund": _refund,
+    "refund_part": _refund_part,
 }
 """By name; each changes rows and truth in the caller's transaction and returns the type of the event to tell."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any
 from uuid import UUID
 
-from connectors.kentico.sandbox import checkout, edits, payload
+from connectors.kentico.sandbox import checkout, edits, payload, payouts
 from connectors.kentico.sandbox.catalogue import Catalogue, Site
 from connectors.kentico.sandbox.database import Database
 from connectors.kentico.sandbox.errors import BadControl
@@ -38,6 +38,7 @@ CHANNELS = ("webhook", "hint", "zapier")
 
 _SETTLED = {"now": "paid", "split": "paid", "failed": "failed", "authorized": "authorized", "by_status": "by_status"}
 _OUTBOX = "shop.outbox"
+_CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True)
@@ -135,17 +136,20 @@ class Shop:
 
     def _plan(self, order_id: int, action: str, timing: Timing) -> None:
         delay = timing.pay_after if action == "pay" else timing.edit_after
-        held = timing.hold_edits and action not in ("pay", "refund")
+        held = timing.hold_edits and action not in edits.MONEY
         self.database.plan(order_id, action, self._last.timestamp() + delay, held)
 
-    def plan_refund(self, order_id: int, timing: Timing) -> bool:
-        """A part of the order, or all of it, is given back later. False for one of which something else is to come,
-        and for one that has nothing to give back."""
+    def plan_refund(self, order_id: int, timing: Timing, *, twice: bool = False) -> bool:
+        """A part of the order, or all of it, is given back later; `twice`: a part, then the rest or another part. False
+        for one of which something else is to come, and for one that has nothing to give back."""
         truth = self.database.truth(order_id)
         plain = truth["expected"] == PAYABLE and truth["paid"] and SCENARIOS[truth["kind"]].follow_up is None
-        if not plain or Decimal(truth["total_price"]) <= 0:
+        if not plain or Decimal(truth["total_price"]) < (1 if twice else _CENT):
             return False
         with self.database.transaction():
+            if twice:
+                self._plan(order_id, "refund_part", timing)
+                timing = replace(timing, edit_after=1.5 * timing.edit_after)
             self._plan(order_id, "refund", timing)
         return True
 
@@ -224,11 +228,42 @@ class Shop:
         with self.database.transaction():
             event_type = edits.ACTIONS[action](self, order_id, rng)
             truth = self.database.truth(order_id)
-            if action not in ("pay", "refund"):
+            if action not in edits.MONEY:
                 truth["edited"].append(action)
                 self.database.write_truth(order_id, truth)
             self._announce(event_type, order_id, channel or truth["channel"] or "webhook", rng)
         self.on_event()
+
+    def pay_out(self, site_name: str, option: str, currency: str) -> dict[str, Any] | None:
+        """The gateway behind a payment option pays out what it has taken of the orders that were told of, and tells of
+        it; None where there is nothing new."""
+        if site_name not in self.catalogue.sites or option not in payouts.GATEWAYS:
+            known = f"{', '.join(self.catalogue.sites)}; {', '.join(payouts.GATEWAYS)}"
+            raise BadControl(f"no site {site_name!r} or no gateway behind {option!r} in instance {self.name}: {known}")
+        mine = {"site": site_name, "payment_option": option, "currency": currency, "paid": True}
+        with self.database.transaction():
+            before = self.database.payouts()
+            rng = seeded("payout", self.name, site_name, option, currency, len(before))
+            told = payouts.payout(
+                (t for t in self.database.truths() if t["channel"] and all(t[name] == mine[name] for name in mine)),
+                (one["settlement"] for one in before if (one["site"], one["option"]) == (site_name, option)),
+                len(before) + 1, stamp(self.now(), self.catalogue.zone), rng,
+            )  # fmt: skip
+            if told is None:
+                return None
+            told = {"gateway": payouts.GATEWAYS[option], **told}
+            paid = {"instance": self.name, "site": site_name, "option": option, "settlement": told}
+            self.database.write_payout(paid)
+            sequence = self.database.take(_OUTBOX)
+            event_id = str(UUID(int=seeded("event", self.name, sequence, None).getrandbits(128), version=4))
+            event = payload.event(
+                self.catalogue, site_name, payouts.EVENT, payouts.OBJECT, len(before) + 1, None, self.now(),
+                sequence=sequence, event_id=event_id, data={"settlement": told},
+            )  # fmt: skip
+            body = json.dumps(event, ensure_ascii=False)
+            self.database.post(sequence, "events", event_id, payouts.EVENT, len(before) + 1, body)
+        self.on_event()
+        return paid
 
     # Changes from outside, and of master data
 

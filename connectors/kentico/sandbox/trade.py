@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -36,7 +36,8 @@ class Order:
     sites: Mapping[tuple[str, str], int] = field(default_factory=lambda: SITE_SHARES)
     timing: Timing = field(default_factory=Timing)
     master_data: float = 0.04  # customer and product changes per order
-    refunds: float = 0.0  # the part of the orders of which something is given back
+    refunds: float = 0.0  # the part of the orders of which something is given back, of every third of them twice
+    holding: frozenset[tuple[str, str]] = frozenset()  # the stores whose edits wait for a release
 
     @classmethod
     def read(cls, body: Mapping[str, Any], known_sites: Mapping[str, Shop]) -> Order:
@@ -59,12 +60,15 @@ class Order:
             timing = Timing(
                 float(body.get("pay_after", 5.0)),
                 float(body.get("edit_after", 8.0)),
-                bool(body.get("hold_edits", False)),
+                body.get("hold_edits", False) is True,
             )
+            held = body.get("hold_edits", False)
+            holding = frozenset(_sites(dict.fromkeys(held, 1), known_sites) if isinstance(held, list) and held else ())
             return cls(
                 int(body.get("orders", 30)), float(body.get("rate", 0.0)), str(body.get("seed", "1")), mix, shares,
                 bool(body.get("must_fail", True)), _sites(body.get("sites"), known_sites), timing,
                 float(body.get("master_data", 0.04)), float(body.get("refunds", 0.0)),
+                holding,
             )  # fmt: skip
         except (TypeError, ValueError) as error:
             raise BadControl(f"a number is none: {error}") from error
@@ -171,12 +175,14 @@ class Trade:
                 await asyncio.sleep(max(0.0, due - loop.time()))
                 instance, site = site_for(kind, dice, order.sites)
                 channel = dice.choices(list(order.shares), weights=list(order.shares.values()))[0]
-                order_id = self.shops[instance].place(kind, site, order.seed, channel, order.timing)
+                timing = replace(order.timing, hold_edits=order.timing.hold_edits or (instance, site) in order.holding)
+                order_id = self.shops[instance].place(kind, site, order.seed, channel, timing)
                 self.placed += 1
                 self.by_kind[kind] = self.by_kind.get(kind, 0) + 1
                 self.by_channel[channel] = self.by_channel.get(channel, 0) + 1
                 if self.refunds + 1 <= order.refunds * self.placed:  # no dice: a small trade is to have some too
-                    self.refunds += self.shops[instance].plan_refund(order_id, order.timing)
+                    twice = self.refunds % 3 == 2
+                    self.refunds += self.shops[instance].plan_refund(order_id, order.timing, twice=twice)
                 if dice.random() < order.master_data:
                     shop = self.shops[instance]
                     change = dice.choice([shop.change_customer, shop.change_product])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import shutil
 import signal
@@ -198,15 +199,19 @@ async def test_some_orders_are_given_back_each_told_whole_by_a_signed_event(
     assert sandbox.trade.progress()["error"] is None
     given = {(t["instance"], t["order_id"]): t for t in sandbox.orders() if t.get("refunds")}
     assert len(given) == sandbox.trade.progress()["refunds"] == 12, "one in five"
-    told = {(e["instance"], e["objectId"]): e["data"] for e in receiver.events if e["eventType"] == "order.refunded"}
+    told: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for event in receiver.events:
+        if event["eventType"] == "order.refunded":
+            told.setdefault((event["instance"], event["objectId"]), []).append(event["data"])
     assert told.keys() == given.keys()
     assert {truth["channel"] for truth in given.values()} == {"webhook", "zapier"}
-    for key, data in told.items():
-        (refund,) = given[key]["refunds"]
-        assert data["refund"] == refund
-        assert data["order"]["OrderID"] == key[1]
-        assert Decimal("0") < Decimal(refund["amount"]) <= Decimal(given[key]["total_price"])
+    for key, events in told.items():
+        refunds = given[key]["refunds"]
+        assert [data["refund"] for data in events] == refunds
+        assert {data["order"]["OrderID"] for data in events} == {key[1]}
+        assert Decimal("0") < sum(Decimal(one["amount"]) for one in refunds) <= Decimal(given[key]["total_price"])
         assert (given[key]["expected"], given[key]["paid"], given[key]["edited"]) == ("payable", True, [])
+    assert sum(len(truth["refunds"]) == 2 for truth in given.values()) == 4, "of every third in two times"
     shares = {Decimal(t["refunds"][0]["amount"]) == Decimal(t["total_price"]) for t in given.values()}
     assert shares == {True, False}, "some of all, some of a part"
 
@@ -217,6 +222,53 @@ async def test_what_is_not_paid_or_was_free_is_not_given_back(sandbox: Sandbox) 
         assert not shop.plan_refund(shop.place(kind, "GoatUK", 1, "webhook"), Timing()), kind
     with pytest.raises(BadControl, match="nothing to give back"):
         shop.follow_up(shop.place("free_order", "GoatUK", 1, "webhook"), "refund")
+
+
+def test_what_is_given_back_twice_is_never_more_than_was_paid(sandbox: Sandbox) -> None:
+    shop = sandbox.shops["emea"]
+    for number in range(8):
+        order_id = shop.place("plain", "GoatUK", number, "webhook")
+        assert shop.plan_refund(order_id, Timing(edit_after=0.0), twice=True)
+        for follow_up_id, planned, action in shop.database.due(shop.now().timestamp()):
+            assert planned == order_id
+            shop.database.done(follow_up_id)
+            shop.follow_up(order_id, action)
+        truth = shop.database.truth(order_id)
+        amounts = [Decimal(refund["amount"]) for refund in truth["refunds"]]
+        assert (len(amounts), truth["edited"]) == (2, [])
+        assert 0 < amounts[0] < sum(amounts) <= Decimal(truth["total_price"])
+
+
+def test_a_gateway_pays_out_each_penny_once_and_tells_of_it(sandbox: Sandbox) -> None:
+    shop = sandbox.shops["emea"]
+    pay_out = functools.partial(shop.pay_out, "GoatUK", "CreditCard", "GBP")
+    assert pay_out() is None, "nothing is sold yet"
+    orders = [shop.place("plain", "GoatUK", number, "webhook") for number in range(12)]
+    by_card = [n for n in orders if shop.database.truth(n)["payment_option"] == "CreditCard"]
+    assert 1 < len(by_card) < 12, "others were paid otherwise"
+    first = pay_out()
+    assert first is not None
+    assert pay_out() is None, "it is paid out"
+    shop.follow_up(by_card[0], "edit_items")
+    shop.follow_up(by_card[1], "refund_part")
+    second = pay_out()
+    assert second is not None
+    gross, payouts = Decimal(0), Decimal(0)
+    for one in (first["settlement"], second["settlement"]):
+        lines = one["lines"]
+        gross += sum(Decimal(line["amount"]) for line in lines if line["type"] in ("charge", "refund"))
+        kept = sum(Decimal(line.get("fee", "0")) - (line["type"] == "fee") * Decimal(line["amount"]) for line in lines)
+        payouts += Decimal(one["payout"]) + kept
+    truths = [shop.database.truth(n) for n in by_card]
+    given = sum(Decimal(refund["amount"]) for truth in truths for refund in truth.get("refunds", ()))
+    assert gross == payouts == sum(Decimal(truth["total_price"]) for truth in truths) - given
+    assert {line["orderId"] for line in second["settlement"]["lines"] if "orderId" in line} == {
+        str(by_card[0]), str(by_card[1]),
+    }  # fmt: skip
+    events = [event for event in told(shop) if event["eventType"] == "settlement.paid"]
+    assert [event["data"]["settlement"] for event in events] == [first["settlement"], second["settlement"]]
+    with pytest.raises(BadControl, match="no gateway behind 'MoneyTransfer'"):
+        shop.pay_out("GoatUK", "MoneyTransfer", "GBP")
 
 
 async def test_restart_keeps_the_shop(tmp_path: Path, receiver: Receiver) -> None:
