@@ -123,6 +123,7 @@ class Sink(_Part):
     deadline_s: float = Field(60.0, gt=0)
     session_timeout_s: float = Field(45.0, gt=1)
     transaction_timeout_s: float = Field(60.0, gt=1, description="after which the broker aborts a transaction")
+    summary_quiet_s: float = Field(300.0, gt=0, description="a day's summary closes when no order came for so long")
 
 
 class Xero(_Part):

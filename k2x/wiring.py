@@ -117,7 +117,11 @@ def sink(settings: Settings, worker: str) -> SinkSettings:
         session_timeout=given.session_timeout_s,
         transaction_timeout=given.transaction_timeout_s,
         core=CoreSettings(
-            batch=given.batch, intention_lapse=given.intention_lapse_s, deadline=given.deadline_s, speed=budget.speed
+            batch=given.batch,
+            intention_lapse=given.intention_lapse_s,
+            deadline=given.deadline_s,
+            speed=budget.speed,
+            summary_quiet=given.summary_quiet_s,
         ),
     )
 

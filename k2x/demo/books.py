@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from k2x.audit import documents
-from k2x.audit.documents import CreditNote, Invoice, Payment
+from k2x.audit.documents import BankDocument, CreditNote, Invoice, Payment
 from k2x.errors import SandboxFailed
 
 
@@ -30,6 +30,13 @@ class Books:
         invoices = [documents.invoice(org, row) for row in books["invoices"] if row["Type"] == "ACCREC"]
         notes = [documents.credit_note(org, row) for row in books["credit_notes"] if row["Type"] == "ACCRECCREDIT"]
         return invoices, notes, [documents.payment(org, row) for row in books["payments"] if "Invoice" in row]
+
+    def bank(self, org: str) -> list[BankDocument]:
+        """Money spent, received and moved between bank accounts; the sides of transfers are left out."""
+        books = self.export(org)
+        spent = (documents.bank_transaction(org, row) for row in books["bank_transactions"])
+        own = [one for one in spent if not one.type.endswith("-TRANSFER")]
+        return own + [documents.bank_transfer(org, row) for row in books["bank_transfers"]]
 
     def calls(self, org: str) -> int:
         """Requests to the accounting API so far, refused ones included."""

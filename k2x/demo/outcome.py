@@ -9,11 +9,13 @@ from typing import Any
 
 from k2x.audit.finding import Finding
 from k2x.audit.judge import Verdict
+from k2x.audit.settlements import Verdict as Settled
 
 
 @dataclass(frozen=True)
 class Account:
-    """Totals of all organisations, or of one. Orders are counted once each; their refunds, `refunds`, beside them."""
+    """Totals of all organisations, or of one. Orders are counted once each; their refunds and gateways' settlements
+    beside them."""
 
     orders_in: int
     suppressed: int
@@ -33,6 +35,8 @@ class Account:
     p95_latency_s: float
     refunds: int = 0
     refunded: int = 0
+    settlements: int = 0
+    settled: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The one object of `k2x demo --once --json` (DESIGN §6)."""
@@ -43,9 +47,11 @@ class Account:
         return not (self.lost or self.doubled or self.drift or self.unmatched)
 
 
-def account(verdicts: Sequence[Verdict], calls: int, strays: Sequence[Finding] = ()) -> Account:
-    """Count verdicts, and what is off with documents that are no order's own. Calls are divided by the orders that
-    reached Xero; one in a daily summary has reached it when its summary has."""
+def account(
+    verdicts: Sequence[Verdict], calls: int, strays: Sequence[Finding] = (), settlements: Sequence[Settled] = ()
+) -> Account:
+    """Count verdicts, and what is off with documents that are no order's own (`strays`, settlements' too). Calls are
+    divided by the orders that reached Xero; one in a daily summary has reached it when its summary has."""
     beside = Counter(finding.kind for finding in strays)
     states = Counter(v.state for v in verdicts)
     latencies = sorted(v.latency_s for v in verdicts if v.latency_s is not None)
@@ -68,6 +74,8 @@ def account(verdicts: Sequence[Verdict], calls: int, strays: Sequence[Finding] =
         p95_latency_s=round(percentile(latencies, 0.95), 2),
         refunds=sum(bool(refund.id) for v in verdicts for refund in v.refunds),
         refunded=sum(refund.state == "refunded" for v in verdicts for refund in v.refunds),
+        settlements=sum(bool(one.state) for one in settlements),
+        settled=sum(one.state == "posted" for one in settlements),
     )
 
 

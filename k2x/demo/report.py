@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from k2x.audit.finding import Finding
@@ -54,13 +55,23 @@ def table(look: Look) -> str:
         )
         for row in [_HEAD, *rows]
     ]
+    paid_out = f"\nsettlements {total.settlements}, in Xero: {_bank(look)}" if total.settlements else ""
     tail = (
         "\np50, p95: from the event's acceptance to PAID in Xero"
         f"\nrefunds {total.refunds}, of which {total.refunded} are in Xero as a credit note with the money back"
+        f"{paid_out}"
         f"\nlost {total.lost}   doubled {total.doubled}   drift {total.drift}   unmatched {total.unmatched}"
         "   (by an independent reader of topics and books)"
     )
     return "\n".join(lines) + tail + "\n"
+
+
+def _bank(look: Look) -> str:
+    """What gateways have kept and paid out, by Xero's own documents."""
+    living = [one for one in look.bank if one.living]
+    fees = sum((one.total for one in living if one.type == "SPEND"), Decimal(0))
+    moved = sum((one.total for one in living if one.kind == "bank_transfer"), Decimal(0))
+    return f"fees {fees:,.2f}, payouts {moved:,.2f} GBP"
 
 
 def faults(verdicts: Sequence[Verdict], strays: Sequence[Finding] = ()) -> str:

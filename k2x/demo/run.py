@@ -10,18 +10,20 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from k2x import wiring
 from k2x.audit.court import Court, Scope
+from k2x.audit.documents import BankDocument
 from k2x.audit.finding import Finding
 from k2x.audit.judge import Verdict
 from k2x.audit.log import read_to_end
 from k2x.audit.records import FactReader, topics_of
 from k2x.audit.scratch import Scratch
+from k2x.audit.settlements import Verdict as Settled
 from k2x.clients import codec
 from k2x.demo import outcome
 from k2x.demo.books import Books
@@ -35,6 +37,7 @@ _LOOK_EVERY_S = 2.0
 # Hints are debounced for 2 s and read in batches: this much silence means that nothing is under way.
 _QUIET_LOOKS = 3
 _REFUNDS = 0.05  # of the orders: something of them is given back
+_PAYOUT = {"instance": "emea", "site": "GoatUK", "option": "CreditCard", "currency": "GBP"}  # rules/uk.yaml books it
 _OPEN = frozenset({"lost", "waiting", "parked", "in_flight"})
 # A sandbox that dies is back within three seconds (k2x.supervisor); only one that stays away ends the demo.
 _AWAY_S = 15.0
@@ -57,7 +60,7 @@ class Plan:
 @dataclass
 class Look:
     """One look at topics and books. `strays`: documents in Xero that no order explains, and what is off with daily
-    summaries; `records`: on the topics."""
+    summaries and settlements; `records`: on the topics."""
 
     records: int
     verdicts: list[Verdict]
@@ -65,10 +68,18 @@ class Look:
     calls: dict[str, int]
     expected: dict[str, str] = field(default_factory=dict)
     given_back: dict[str, int] = field(default_factory=dict)  # order → how many refunds the shop has told of
+    settlements: list[Settled] = field(default_factory=list)
+    paid_out: int = 0  # settlements that the shop has told of
+    bank: list[BankDocument] = field(default_factory=list)
 
     @property
     def total(self) -> outcome.Account:
-        return outcome.account(self.verdicts, sum(self.calls.values()), self.strays)
+        return outcome.account(self.verdicts, sum(self.calls.values()), self.strays, self.settlements)
+
+    @property
+    def unsettled(self) -> int:
+        """Settlements the shop has told of that have no end yet."""
+        return self.paid_out - sum(bool(one.state) and one.state not in _OPEN for one in self.settlements)
 
     def open_keys(self, *, held: bool = True) -> set[str]:
         """Orders the shop has sent that have no end yet, or one of whose refunds has none; with `held`, also later
@@ -153,11 +164,13 @@ async def _course(world: World, plan: Plan, say: Callable[[str], None]) -> Look:
             "hold_edits": True,
         },
     )
-    return await settle(world, say)
+    return await settle(world, say, _PAYOUT)
 
 
-async def settle(world: World, say: Callable[[str], None], patience_s: float = _SETTLE_S) -> Look:
-    """Look again and again until every order that the shop sent has an end, or patience is over."""
+async def settle(world: World, say: Callable[[str], None], *payouts: Mapping[str, str]) -> Look:
+    """Look again and again until every order that the shop sent has an end, or patience is over. Once all is sold and
+    posted, held edits happen and gateways make their `payouts`."""
+    patience_s, to_pay = _SETTLE_S, list(payouts)
     deadline = time.monotonic() + patience_s
     quiet, before = 0, None
     while True:
@@ -172,11 +185,13 @@ async def settle(world: World, say: Callable[[str], None], patience_s: float = _
         if trading:
             deadline = time.monotonic() + patience_s
         now = (total.orders_in, total.posted, total.xero_calls, seen.records)
-        quiet, before = (quiet + 1 if now == before and not seen.open_keys() else 0), now
+        quiet, before = (quiet + 1 if now == before and not seen.open_keys() and not seen.unsettled else 0), now
         if trade["error"]:
             raise K2xError(f"the Kentico sandbox stopped trading: {trade['error']}")
-        if not trading and not seen.open_keys(held=False) and trade["held_edits"]:
+        if not trading and not seen.open_keys(held=False) and (trade["held_edits"] or to_pay):
             await _patiently(world, lambda: world.post("kentico", "/_sandbox/release", {}))
+            while to_pay:
+                await world.post("kentico", "/_sandbox/payouts", to_pay.pop())
             continue
         if not trading and quiet >= _QUIET_LOOKS:
             return seen
@@ -202,10 +217,11 @@ async def _patiently(world: World, ask: Callable[[], Awaitable[T]]) -> T:
 async def look(world: World) -> Look:
     """Read everything anew."""
     shop = await world.get("kentico", "/_sandbox/orders")
-    return await asyncio.get_running_loop().run_in_executor(None, _look_now, world, shop)
+    paid_out = await world.get("kentico", "/_sandbox/payouts")
+    return await asyncio.get_running_loop().run_in_executor(None, _look_now, world, shop, paid_out["payouts"])
 
 
-def _look_now(world: World, shop: Any) -> Look:
+def _look_now(world: World, shop: Any, paid_out: list[Any]) -> Look:
     settings = world.settings
     orgs = tuple(sorted(settings.organisations))
     books, scratch = Books(world.url("xero")), Scratch()
@@ -221,17 +237,21 @@ def _look_now(world: World, shop: Any) -> Look:
         scratch.add_credits(notes)
         scratch.add_payments(payments)
     court = Court(scratch, wiring.audited_stores(settings), None, Scope(orgs))
+    bank = [document for org in orgs for document in books.bank(org)]
+    settlements = [v for org in orgs for v in reader.settlements.judge(org, (b for b in bank if b.org == org), None)]
     verdicts = [verdict for verdict in map(court.judge, court.dossiers()) if verdict is not None]
     for verdict in verdicts:
         court.claim(verdict)
     strays = [finding for case in court.summaries() for finding in court.judge_summary(case).findings]
     strays += [finding for finding, _ in court.strays()]
+    strays += [finding for one in settlements for finding in one.findings]
     scratch.close()
     # Orders without a channel wait for a person to send them; so does the one order of the seed shop.
     sent = [order for order in shop["orders"] if order["channel"] and order["instance"] in TRADING]
     expected = {f"{order['instance']}|{order['order_id']}": order["expected"] for order in sent}
     given_back = {f"{order['instance']}|{order['order_id']}": len(order.get("refunds", ())) for order in sent}
-    return Look(records, verdicts, strays, {org: books.calls(org) for org in orgs}, expected, given_back)
+    calls = {org: books.calls(org) for org in orgs}
+    return Look(records, verdicts, strays, calls, expected, given_back, settlements, len(paid_out), bank)
 
 
 async def _trade_on(world: World, stop: asyncio.Event, say: Callable[[str], None]) -> None:

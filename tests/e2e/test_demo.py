@@ -62,6 +62,7 @@ def test_every_payable_order_is_paid_and_nothing_is_lost_doubled_or_drifted(shop
     assert found["dead_lettered"] >= 5, "the demo includes orders that must fail"
     assert found["held"] >= 1, "and one edited after posting"
     assert found["refunded"] == found["refunds"] >= 3, "something of one order in twenty is given back"
+    assert found["settlements"] == found["settled"] == 1, "the card gateway pays out"
     most = 1.0 + 2 * found["refunded"] / found["posted"]  # a refund alone costs two calls
     assert found["calls_per_order"] <= most, "90 orders are few: reading reference data weighs more than in 300"
 
@@ -71,6 +72,7 @@ def test_a_second_run_continues_the_same_books(shop: Path) -> None:
     assert found["orders_in"] == 120
     assert (found["lost"], found["doubled"], found["drift"]) == (0, 0, 0)
     assert found["paid"] == found["posted"]
+    assert found["settlements"] == found["settled"] == 2
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from k2x.audit.finding import Finding
 from k2x.audit.judge import Verdict
 from k2x.audit.refunds import RefundVerdict
+from k2x.audit.settlements import Verdict as Settled
 from k2x.demo.outcome import account
 from k2x.demo.report import faults
 
@@ -44,6 +45,17 @@ def test_what_is_off_with_a_daily_summary_counts_by_its_kind() -> None:
         assert getattr(found, where) == 1, code
         assert not found.clean
         assert f"what is {code}" in faults([], [stray])
+
+
+def test_settlements_are_counted_with_their_end_and_what_is_off_with_one_is_off() -> None:
+    doubled = Finding("settlement_doubled", "uk", "", "emea|settlement/stripe/po_1", "", "the fees are there 2 times")
+    unknown = Finding("settlement_foreign", "uk", "", "", "emea/stripe/po_9", "a settlement that nobody knows")
+    settled = [
+        Settled("uk", "", "posted", None, [doubled]), Settled("uk", "", "waiting", None, []),
+        Settled("uk", "", "", None, [unknown]),
+    ]  # fmt: skip
+    found = account([order(1)], calls=0, strays=[doubled, unknown], settlements=settled)
+    assert (found.settlements, found.settled, found.doubled, found.unmatched) == (2, 1, 1, 1)
 
 
 def test_every_order_of_a_summary_is_counted_once_while_it_waits_and_when_it_is_posted() -> None:

@@ -55,11 +55,6 @@ _PAYOUT = """\
 settlement_id,currency,paid_at,payout,type,amount,fee
 po_1,GBP,2026-11-24T02:00:00Z,116.90,charge,120.00,3.10
 """
-_SETTLEMENTS = """
-settlements:
-  stripe:GBP:
-    {clearing_account: "092", bank_account: "090", contact: Stripe, fee: {account: "404", tax_type: NONE}}
-"""
 PATIENCE = 90.0  # the machine may be busy: no test says how fast anything is
 
 
@@ -140,7 +135,7 @@ class Town:
         rules = Path(given["organisations"]["uk"]["rules"])
         own = self.home / f"{org}.yaml"
         british = re.sub(r"(?m)^organisation: uk$", f"organisation: {org}", rules.read_text("utf-8"))
-        own.write_text(british + _SETTLEMENTS, "utf-8")
+        own.write_text(british, "utf-8")
         given["organisations"] = {
             org: {"client_id": demo_client_id(org), "client_secret_env": _secret(org), "rules": str(own)}
         }
