@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,6 +68,7 @@ class Look:
     strays: list[Finding]
     calls: dict[str, int]
     expected: dict[str, str] = field(default_factory=dict)
+    edited: dict[str, Decimal] = field(default_factory=dict)  # what an order came to when it had been edited
     given_back: dict[str, int] = field(default_factory=dict)  # order → how many refunds the shop has told of
     settlements: list[Settled] = field(default_factory=list)
     paid_out: int = 0  # settlements that the shop has told of
@@ -83,13 +85,17 @@ class Look:
 
     def open_keys(self, *, held: bool = True) -> set[str]:
         """Orders the shop has sent that have no end yet, or one of whose refunds has none; with `held`, also later
-        edits that await their letter."""
+        edits that await their letter, or their new invoice."""
         ended = {v.key for v in self.verdicts if v.state not in _OPEN and not self._unpaid(v) and self._given_back(v)}
         if not held:
             return set(self.expected) - ended
-        answered = {v.key for v in self.verdicts if v.held or v.state == "dead_lettered"}
-        edited = {key for key, kind in self.expected.items() if kind == "held_later"}
-        return (set(self.expected) - ended) | (edited - answered)
+        answered = {v.key for v in self.verdicts if v.held or v.state == "dead_lettered" or self._anew(v)}
+        return (set(self.expected) - ended) | (set(self.edited) - answered)
+
+    def _anew(self, verdict: Verdict) -> bool:
+        """It was posted as it is now."""
+        invoice = verdict.invoice
+        return invoice is not None and invoice.total == self.edited.get(verdict.key)
 
     def _given_back(self, verdict: Verdict) -> bool:
         """All that the shop has told of have an end."""
@@ -249,9 +255,14 @@ def _look_now(world: World, shop: Any, paid_out: list[Any]) -> Look:
     # Orders without a channel wait for a person to send them; so does the one order of the seed shop.
     sent = [order for order in shop["orders"] if order["channel"] and order["instance"] in TRADING]
     expected = {f"{order['instance']}|{order['order_id']}": order["expected"] for order in sent}
+    edited = {
+        f"{order['instance']}|{order['order_id']}": Decimal(order["total_price"])
+        for order in sent
+        if order["expected"] == "held_later"
+    }
     given_back = {f"{order['instance']}|{order['order_id']}": len(order.get("refunds", ())) for order in sent}
     calls = {org: books.calls(org) for org in orgs}
-    return Look(records, verdicts, strays, calls, expected, given_back, settlements, len(paid_out), bank)
+    return Look(records, verdicts, strays, calls, expected, edited, given_back, settlements, len(paid_out), bank)
 
 
 async def _trade_on(world: World, stop: asyncio.Event, say: Callable[[str], None]) -> None:

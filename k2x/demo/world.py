@@ -113,6 +113,10 @@ class World:
             return {}
         return {"K2X_PORTS__METRICS": json.dumps({kind: self.ports.get(f"{name}-metrics", 0)})}
 
+    def options(self, name: str) -> list[str]:
+        """More of a sandbox's command line."""
+        return EXTRA[name]
+
     async def start_process(self, name: str) -> None:
         """Run one process of k2x, and keep it running."""
         config = str(self.directory / "k2x.yaml")
@@ -159,7 +163,7 @@ class World:
                 sys.executable,
                 "-m",
                 module,
-                *EXTRA[name],
+                *self.options(name),
                 "--port",
                 str(self.ports[name]),
                 STATE_FLAG[name],

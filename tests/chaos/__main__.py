@@ -25,7 +25,7 @@ from k2x.demo.run import Look, look
 from k2x.demo.world import drop
 from k2x.errors import K2xError
 from k2x.logs import configure
-from tests.chaos import evidence, judge, report
+from tests.chaos import books, evidence, judge, report
 from tests.chaos.judge import Violation
 from tests.chaos.pulse import Pulse
 from tests.chaos.rounds import ROUNDS, Arena, Outcome, Round, carry_out
@@ -115,11 +115,13 @@ async def run(plan: Plan, say: Say) -> Ended:
             for one, times in plan.rounds:
                 say(f"round {one.name}: {one.what}, {times} times")
                 outcomes.append(await carry_out(arena, one, times, plan.seed))
+                await world.pay_out()
             await _sell_the_rest(world, plan, say)
         except TimeoutError as error:
             failed = str(error)
             say(f"the rounds end here: {failed}")
         await world.close_shops()
+        await world.pay_out()
         say("the shops are closed; waiting until every order has an end")
         seen = await settled(world, pulse, say)
         pulse.stop()
@@ -137,9 +139,9 @@ async def _sell_the_rest(world: ChaosWorld, plan: Plan, say: Say) -> None:
 
 
 async def settled(world: ChaosWorld, pulse: Pulse, say: Say) -> Look:
-    """Wait until every order has an end, or patience is over. Looking costs a reading of everything, so first of all
-    until nothing is heard any more."""
-    ends = time.monotonic() + _SETTLE_S
+    """Wait until every order, refund, edit and settlement has an end, or patience is over; then gateways pay out the
+    rest. Looking costs a reading of everything, so first of all until nothing is heard any more."""
+    ends, to_pay = time.monotonic() + _SETTLE_S, True
     while True:
         trade = await world.get("kentico", "/_sandbox/trade")
         if (not trade["done"] or time.monotonic() - pulse.heard < _QUIET_S) and time.monotonic() < ends:
@@ -147,21 +149,25 @@ async def settled(world: ChaosWorld, pulse: Pulse, say: Say) -> Look:
             world.check()
             continue
         seen = await look(world)
-        total, under_way = seen.total, len(seen.open_keys())
+        total, under_way = seen.total, len(seen.open_keys()) + seen.unsettled
         say(f"orders {total.orders_in}, paid {total.paid}, held {total.held}; on the way {under_way}")
         if time.monotonic() > ends:
             return seen
         if trade["held_edits"] and not seen.open_keys(held=False):
             await world.post("kentico", "/_sandbox/release", {})
-        elif not under_way:
+        elif not under_way and not to_pay:
             return seen
+        elif not under_way:
+            await world.pay_out()
+            to_pay = False
         await asyncio.sleep(_QUIET_S / 2)
 
 
 async def _judged(world: ChaosWorld, arena: Arena, look: Look, outcomes: list[Outcome], failed: str, say: Say) -> Ended:
-    shop = await world.get("kentico", "/_sandbox/orders")
+    shop, paid = await world.get("kentico", "/_sandbox/orders"), await world.get("kentico", "/_sandbox/payouts")
     truths = [t for t in shop["orders"] if t["channel"] and t["instance"] in TRADING]
     await _await_write_backs(world, truths)
+    payouts = paid["payouts"]
     exports, log = evidence.exports(world.url("xero")), evidence.request_log(world.url("xero"))
     events, arrived = evidence.accepted(world.directory), evidence.on_kafka(world.kafka_conf)
     say("k2x reconcile, through Xero's own API")
@@ -170,10 +176,10 @@ async def _judged(world: ChaosWorld, arena: Arena, look: Look, outcomes: list[Ou
     found = [Violation("course", "", failed)] if failed else []
     found += [Violation("course", "", f"round {o.name}: no orders came in meanwhile") for o in outcomes if not o.orders]
     found += judge.verdicts(look.verdicts, look.expected)
-    found += [Violation(stray.kind, stray.order, stray.text) for stray in look.strays]
+    found += [Violation(stray.kind, stray.order or stray.number, stray.text) for stray in look.strays]
     found += judge.reconciled(code, told)
-    found += judge.books(truths, exports)
-    found += judge.write_backs(truths, evidence.shown_numbers(world.directory))
+    found += [Violation("books", wrong.key, wrong.text) for wrong in books.judge(truths, payouts, exports)]
+    found += judge.write_backs(truths, evidence.shown_numbers(world.directory), books.newest(truths, exports))
     found += judge.accepted(events, arrived.ids, arrived.hints)
     found += [Violation("accepted", key, f"refused: {answer}") for key, answer in evidence.refused(world.directory)]
     found += judge.limits(loads)
@@ -184,6 +190,7 @@ async def _judged(world: ChaosWorld, arena: Arena, look: Look, outcomes: list[Ou
         report.account(
             look.total,
             told,
+            report.traded(exports),
             arena.pulse.ways,
             loads,
             report.faults_of(log),
@@ -197,9 +204,10 @@ async def _judged(world: ChaosWorld, arena: Arena, look: Look, outcomes: list[Ou
 
 async def _await_write_backs(world: ChaosWorld, truths: list[dict[str, object]]) -> None:
     """Write-backs follow the results by a moment; what is missing after a minute is told by the judge."""
+    numbers = books.newest(truths, evidence.exports(world.url("xero")))
     try:
         await until(
-            lambda: not judge.write_backs(truths, evidence.shown_numbers(world.directory)),
+            lambda: not judge.write_backs(truths, evidence.shown_numbers(world.directory), numbers),
             "all is shown",
             _WRITE_BACK_S,
         )

@@ -18,9 +18,13 @@ from k2x.demo.books import Books
 from k2x.demo.deployment import ORGANISATIONS, TRADING
 from schemas.codec import Codec
 from schemas.ids import CommittedIds
-from schemas.topics import CHANGES, CUSTOMERS, ORDERS, PRODUCTS
+from schemas.topics import CHANGES, CUSTOMERS, ORDERS, PRODUCTS, SETTLEMENTS
 from tests.chaos.judge import Accepted
 
+_MADE = (
+    ("Payments", "PaymentID"), ("Invoices", "InvoiceID"), ("Contacts", "ContactID"), ("CreditNotes", "CreditNoteID"),
+    ("BankTransactions", "BankTransactionID"), ("BankTransfers", "BankTransferID"),
+)  # fmt: skip
 _AT_ONCE_S = 0.5  # between the freeze and the moment we saw it
 
 
@@ -35,7 +39,7 @@ class OnKafka:
 def on_kafka(kafka: Mapping[str, Any]) -> OnKafka:
     """Every event id on the topics that the receiver writes."""
     codec, ids, hints = Codec(CommittedIds()), set[tuple[str, str]](), Counter[tuple[str, int]]()
-    for message in read_to_end(kafka, [ORDERS, CUSTOMERS, PRODUCTS, CHANGES]):
+    for message in read_to_end(kafka, [ORDERS, CUSTOMERS, PRODUCTS, CHANGES, SETTLEMENTS]):
         value = codec.decode(message.value() or b"")
         if value["event_id"]:
             ids.add((value["instance"], value["event_id"]))
@@ -107,7 +111,7 @@ def late_calls(directory: Path, stopped: float, woken: float) -> list[LateCall]:
 
 def _late(status: int, elements: int, body: bytes) -> LateCall:
     answer = orjson.loads(body) if status == 200 else {}
-    for resource, singular in (("Payments", "PaymentID"), ("Invoices", "InvoiceID"), ("Contacts", "ContactID")):
+    for resource, singular in _MADE:
         if resource in answer:
             good = [row for row in answer[resource] if not row.get("HasErrors") and not row.get("ValidationErrors")]
             return LateCall(resource, status, elements, frozenset(row[singular] for row in good))

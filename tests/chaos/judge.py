@@ -1,6 +1,7 @@
 """The checks of a chaos run: pure, from plain data. Each gives violations; none knows anything of the sink's code.
 
-Beside k2x's own reader (k2x.audit) stands a second one that asks only the shop what it sold and Xero what it holds.
+Beside k2x's own reader (k2x.audit) stands a second one that asks only the shop what it sold and Xero what it holds
+(tests.chaos.books).
 """
 
 from __future__ import annotations
@@ -8,21 +9,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from k2x.audit.judge import Verdict
+from tests.chaos.books import DEAD, POSTED, STORES, key_of
 
 MINUTE_S = 60.0
-# Which organisation and which prefix the demo's rules give to a store, said once more: not read from k2x.
-STORES = {"emea/GoatUK": ("uk", "UK-"), "emea/GoatDE": ("de", "DE-"), "apac/GoatAU": ("au", "AU-")}
-_DEAD = {"VOIDED", "DELETED"}
-_POSTED = {"payable", "held_later"}
 
 
 @dataclass(frozen=True)
 class Violation:
-    """What must not be. `key` is the order's, or "" for what is no order's."""
+    """What must not be. `key` is the order's, or a summary's number or a settlement's marker; else ""."""
 
     check: str
     key: str
@@ -53,7 +50,10 @@ def verdicts(found: Sequence[Verdict], expected: Mapping[str, str]) -> list[Viol
 
 def reconciled(code: int, told: Mapping[str, Any]) -> list[Violation]:
     """`k2x reconcile --json`: its exit code and what it printed. Code 0 with findings would be a fault of its own."""
-    found = [Violation(f"reconcile {row['kind']}", row["order"] or "", row["text"]) for row in told["findings"]]
+    found = [
+        Violation(f"reconcile {row['kind']}", row["order"] or row["invoice"] or "", row["text"])
+        for row in told["findings"]
+    ]
     if (code == 0) != (not found):
         found.append(Violation("reconcile", "", f"it ended with code {code} and {len(found)} findings"))
     return found
@@ -66,78 +66,22 @@ def end_of(expected: str) -> str:
     return {"payable": "posted", "held_later": "posted", "suppressed": "suppressed"}[expected]
 
 
-# -- the shop against the books -----------------------------------------------------------------------------------
+# -- what the shop is shown -------------------------------------------------------------------------------------------
 
 
-def books(truths: Iterable[Mapping[str, Any]], exports: Mapping[str, Mapping[str, Any]]) -> list[Violation]:
-    """One living invoice for each order that is to be posted, none for any other; paid once, the shop's totals."""
-    living: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    payments: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    wrong: list[Violation] = []
-    for org, export in exports.items():
-        for invoice in export["invoices"]:
-            if invoice["Type"] == "ACCREC" and invoice["Status"] not in _DEAD:
-                living[org, invoice["InvoiceNumber"]].append(invoice)
-        for payment in export["payments"]:
-            if payment["Status"] not in _DEAD and "Invoice" in payment:
-                payments[payment["Invoice"]["InvoiceID"]].append(payment)
-        wrong += _contacts(org, export["contacts"])
-    for truth in truths:
-        org, prefix = STORES[truth["store"]]
-        found = living.pop((org, f"{prefix}{truth['order_id']}"), [])
-        wrong += [Violation("books", _key(truth), text) for text in _order(truth, found, payments)]
-    for (org, number), found in living.items():
-        wrong.append(Violation("books", "", f"{len(found)} living invoices {number} in {org} of no order of the shop"))
-    return wrong
-
-
-def _order(
-    truth: Mapping[str, Any], found: Sequence[Mapping[str, Any]], payments: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> Iterable[str]:
-    wanted = 1 if truth["expected"] in _POSTED else 0
-    if len(found) != wanted:
-        yield f"{len(found)} living invoices, must be {wanted} ({truth['expected']})"
-        return
-    if not found:
-        return
-    invoice, sums = found[0], truth["first"] or truth
-    paid = payments.get(invoice["InvoiceID"], ())
-    marks = Counter(payment["Reference"].split(" ")[0] for payment in paid)
-    total = sum((Decimal(str(payment["Amount"])) for payment in paid), Decimal(0))
-    facts = {
-        "status": (invoice["Status"], "PAID"),
-        "currency": (invoice["CurrencyCode"], truth["currency"]),
-        "total": (Decimal(str(invoice["Total"])), Decimal(sums["total_price"])),
-        "tax": (Decimal(str(invoice["TotalTax"])), Decimal(sums["total_tax"])),
-        "due": (Decimal(str(invoice["AmountDue"])), Decimal(0)),
-        "paid": (total, Decimal(sums["total_price"])),
-        "payments twice": (sorted(mark for mark, count in marks.items() if count > 1), []),
-    }
-    for name, (is_, must) in facts.items():
-        if is_ != must:
-            yield f"{invoice['InvoiceNumber']}: {name} is {is_}, must be {must}"
-
-
-def _contacts(org: str, contacts: Iterable[Mapping[str, Any]]) -> Iterable[Violation]:
-    numbers = Counter(c["ContactNumber"] for c in contacts if c["ContactStatus"] == "ACTIVE" and "ContactNumber" in c)
-    for number, count in numbers.items():
-        if count > 1:
-            yield Violation("books", "", f"{count} active contacts {number} in {org}")
-
-
-def write_backs(truths: Iterable[Mapping[str, Any]], columns: Mapping[str, str | None]) -> list[Violation]:
-    """Each posted order of the store that asks for it shows its invoice number in Kentico."""
+def write_backs(
+    truths: Iterable[Mapping[str, Any]], columns: Mapping[str, str | None], numbers: Mapping[str, str]
+) -> list[Violation]:
+    """Each posted order of the store that asks for it shows its newest invoice's number in Kentico. `numbers`: by
+    order, as Xero has them."""
     wrong = []
     for truth in truths:
-        if truth["store"] == "emea/GoatUK" and truth["expected"] in _POSTED:
-            number, shown = f"UK-{truth['order_id']}", columns.get(_key(truth))
+        if truth["store"] == "emea/GoatUK" and truth["expected"] in POSTED:
+            key = key_of(truth)
+            number, shown = numbers.get(key, f"UK-{truth['order_id']}"), columns.get(key)
             if shown != number:
-                wrong.append(Violation("write-back", _key(truth), f"Kentico shows {shown!r}, must show {number}"))
+                wrong.append(Violation("write-back", key, f"Kentico shows {shown!r}, must show {number}"))
     return wrong
-
-
-def _key(truth: Mapping[str, Any]) -> str:
-    return f"{truth['instance']}|{truth['order_id']}"
 
 
 # -- accepted, so it is on Kafka ----------------------------------------------------------------------------------
@@ -221,20 +165,40 @@ def limits(loads: Iterable[Load], minute: int = 60, in_flight: int = 5) -> list[
 def residual(
     truths: Iterable[Mapping[str, Any]], exports: Mapping[str, Mapping[str, Any]], late: Collection[str]
 ) -> dict[str, str]:
-    """Orders with a partial payment twice, of which one was made by a frozen sink's call as it was woken; `late`: the
-    ids of what such calls made. That is the one doubling that guarantees.md says can happen: any other is a fault.
+    """Whose partial payment, or settlement's document, is there twice, one of them made by a frozen sink's call as it
+    was woken; `late`: the ids of what such calls made. These are the doublings that guarantees.md says can happen,
+    for Xero guards neither by a number: any other is a fault. A settlement is named by both of its names.
     """
-    orders = {f"{STORES[truth['store']][1]}{truth['order_id']}": _key(truth) for truth in truths}
+    orders = {f"{STORES[truth['store']][1]}{truth['order_id']}": key_of(truth) for truth in truths}
     named: dict[str, str] = {}
     for export in exports.values():
-        invoices = {row["InvoiceID"]: row for row in export["invoices"]}
-        twins: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-        for payment in export["payments"]:
-            if payment["Status"] not in _DEAD and "Invoice" in payment:
-                twins[payment["Invoice"]["InvoiceID"], payment["Reference"]].append(payment)
-        for (invoice_id, reference), found in twins.items():
-            invoice = invoices.get(invoice_id, {"InvoiceNumber": "", "Total": 0})
-            number, ours = invoice["InvoiceNumber"], sum(payment["PaymentID"] in late for payment in found)
-            if len(found) == 2 and ours == 1 and found[0]["Amount"] < invoice["Total"] and number in orders:
-                named[orders[number]] = f"{number} has payment {reference} twice: one by a call that was frozen"
+        for row in (*export["invoices"], *export["credit_notes"]):
+            number = row.get("InvoiceNumber") or row.get("CreditNoteNumber")
+            for reference in _twins(row["Payments"], "PaymentID", late):
+                if any(p["Amount"] < row["Total"] for p in row["Payments"] if p.get("Reference") == reference):
+                    text = f"{number} has payment {reference} twice: one by a call that was frozen"
+                    named[_order_of(number, orders)] = text
+        for rows, id_ in (
+            (export["bank_transactions"], "BankTransactionID"),
+            (export["bank_transfers"], "BankTransferID"),
+        ):
+            own = [row for row in rows if row["Status"] not in DEAD and not row.get("Type", "").endswith("-TRANSFER")]
+            for reference in _twins(own, id_, late):
+                instance, gateway, settlement = (marker := reference.split(" ")[0]).split("/")
+                text = f"{marker} has a document twice: one by a call that was frozen"
+                named |= dict.fromkeys((marker, f"{instance}|settlement/{gateway}/{settlement}"), text)
     return named
+
+
+def _twins(rows: Iterable[Mapping[str, Any]], id_: str, late: Collection[str]) -> list[str]:
+    """References that two of them bear, of which exactly one was made late."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        found[row.get("Reference", "")].append(row[id_])
+    return [name for name, ids in found.items() if len(ids) == 2 and sum(one in late for one in ids) == 1]
+
+
+def _order_of(number: str, orders: Mapping[str, str]) -> str:
+    """Whose document it is: UK-7, UK-7-R2 and CN-UK-7-r1 are order 7's; a summary is its own."""
+    stem = number.removeprefix("CN-")
+    return next((key for own, key in orders.items() if stem == own or stem.startswith(f"{own}-")), number)

@@ -1,7 +1,11 @@
-"""Hears on xero.results.v1 how orders end, while everything else is being killed: when has trade recovered?"""
+"""Hears on xero.results.v1 how orders end, while everything else is being killed: when has trade recovered?
+
+An order of a store in summary mode has come through once it is collected: its day is posted later, with all others.
+"""
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Collection, Mapping
@@ -15,6 +19,7 @@ from schemas.ids import CommittedIds
 from schemas.topics import RESULTS
 
 _GOOD = frozenset({"POSTED", "ADOPTED"})
+_SUMMARY = re.compile(r"-S\d{8}-[A-Z]{3}")
 
 
 class Pulse(threading.Thread):
@@ -25,7 +30,9 @@ class Pulse(threading.Thread):
         conf = {"group.id": "chaos-pulse", "enable.auto.commit": False, "isolation.level": "read_committed"}
         self._consumer = Consumer({**conf, **kafka})
         self.heard = time.monotonic()  # the last result of any kind
-        self.ways: list[tuple[float, float]] = []  # when an order was accepted (Unix time), seconds until it was paid
+        self.ways: list[
+            tuple[float, float]
+        ] = []  # an order of no summary was accepted (Unix time), seconds until it was paid
         self._newest: dict[str, datetime] = {}  # organisation: when the youngest order was accepted that is posted
         self._codec = Codec(CommittedIds())
         self._ended = threading.Event()
@@ -55,7 +62,11 @@ class Pulse(threading.Thread):
 
     def _note(self, result: Mapping[str, Any]) -> None:
         received = result["received_at"]
-        if result["kind"] == "order" and result["outcome"] in _GOOD and received is not None:
+        if result["kind"] != "order" or received is None:
+            return
+        daily = _SUMMARY.search(result["number"] or "") is not None
+        if result["outcome"] in _GOOD or (daily and result["outcome"] == "WAITING"):
             org = result["org"]
-            self.ways.append((received.timestamp(), (result["at"] - received).total_seconds()))
+            if not daily:
+                self.ways.append((received.timestamp(), (result["at"] - received).total_seconds()))
             self._newest[org] = max(received, self._newest.get(org, received))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.chaos.judge import Load, Violation
 from tests.chaos.rounds import Outcome
 
 _HEAD = ("round", "what was done", "times", "orders", "back after s", "slowest order s")
+_DAY = re.compile(r"-S\d{8}-[A-Z]{3}")
 _SHOWN = 20  # violations; the rest is counted
 
 
@@ -53,6 +55,7 @@ def slowest_orders(outcomes: Iterable[Outcome], ways: Iterable[tuple[float, floa
 def account(
     total: Account,
     told: Mapping[str, Any],
+    traded: str,
     ways: Iterable[tuple[float, float]],
     loads: Iterable[Load],
     faults: Mapping[str, int],
@@ -64,6 +67,8 @@ def account(
     lines = [
         f"orders {total.orders_in}: posted {total.posted}, paid {total.paid}, suppressed {total.suppressed}, "
         f"dead-lettered {total.dead_lettered}, waiting {total.waiting}, parked {total.parked}; held {total.held}",
+        f"refunds {total.refunds}, given back {total.refunded}; settlements {total.settlements}, booked "
+        f"{total.settled}; {traded}",
         f"lost {total.lost}   doubled {total.doubled}   drift {total.drift}   (the demo's reader, by Xero's books)",
         f"lost {told['lost']}   doubled {told['doubled']}   drift {told['drifted']}   (k2x reconcile, by Xero's API, "
         f"{sum(told['xero_calls'].values())} calls)",
@@ -79,6 +84,15 @@ def account(
         "started again: " + ", ".join(f"{name} {count}" for name, count in restarts.items() if count),
     ]
     return "\n".join(lines)
+
+
+def traded(exports: Mapping[str, Mapping[str, Any]]) -> str:
+    """What Xero holds besides orders' own invoices."""
+    notes = [row["CreditNoteNumber"] for export in exports.values() for row in export["credit_notes"]]
+    invoices = [row["InvoiceNumber"] for export in exports.values() for row in export["invoices"]]
+    days = [number for number in (*invoices, *notes) if _DAY.search(number)]
+    anew = sum("-reissue" in number for number in notes)
+    return f"orders credited and issued anew {anew}; summaries of a day's orders or refunds {len(days)}"
 
 
 def faults_of(rows: Iterable[Mapping[str, Any]]) -> Counter[str]:

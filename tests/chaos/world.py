@@ -1,4 +1,8 @@
-"""The deployment that chaos beats: two sinks, two streams workers, one each of the others, a busy Xero with faults."""
+"""The deployment that chaos beats: two sinks, two streams workers, one each of the others, a busy Xero with faults.
+
+Two stores post order by order and issue edited orders anew; the third makes one invoice a day, and its day closes
+during the run. A card gateway pays out in each organisation.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,22 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import yaml
 
+from connectors.kentico.sandbox.scenarios import DEFAULT_MIX
 from k2x.demo.world import World
 from k2x.errors import K2xError
+from tests.chaos.books import DAILY, STORES
 
 SINKS = ("sink-1", "sink-2")
 WORKERS = ("streams-1", "streams-2")
@@ -34,11 +43,18 @@ FAULT_SHARES: Mapping[str, float] = {
     "stall_before": 0.005,
     "stall_after": 0.005,
 }
+MIX: Mapping[str, int] = {**DEFAULT_MIX, "edited_items": 6}  # one in twenty is edited, so that its money is other
+_REFUNDS = 0.08
 _LATENCY = {"base_ms": 250, "per_element_ms": 4}
 # Bounds, not measures: the machine may have five times as much to do as it can.
 _PATIENCE_S = 120.0
 _START_S = 300.0
 _RECONCILE_S = 900.0
+_LATE_S = 12 * 3600.0  # the shops' clock is slow by so much: their day has ended for k2x, and goes on for them
+_OPEN_S = 90.0  # after the start: the day closes at the next whole minute, with orders in it
+_QUIET_S = 4.0  # the pauses between an open day's orders are shorter, all but a few
+_CURRENCY = {"uk": "GBP", "de": "EUR", "au": "AUD"}
+_FEES = {"uk": "NONE", "de": "NONE", "au": "BASEXCLUDED"}
 _REMEMBERED = 2  # deaths: with the next one three, and at five in a minute the supervisor gives a process up
 
 
@@ -77,8 +93,29 @@ class ChaosWorld(World):
             "intention_lapse_s": tempo.lapse,
             "deadline_s": tempo.deadline,
             "transaction_timeout_s": tempo.transaction,
+            "summary_quiet_s": _QUIET_S,
         }
+        for org, given in written["organisations"].items():
+            given["rules"] = str(self._rules(org, Path(given["rules"])))
         return written
+
+    def _rules(self, org: str, shipped: Path) -> Path:
+        """The demo's rules, with all that chaos trades besides."""
+        rules = yaml.safe_load(shipped.read_text("utf-8"))
+        shutil.copy(shipped.with_name("default.yaml"), self.directory)  # which they extend
+        if org == "au":
+            rules["stores"]["apac/GoatAU"] |= closing(datetime.now(UTC))
+        else:
+            rules["defaults"]["on_other_money"] = "reissue"
+        fee = {"account": "404", "tax_type": _FEES[org]}
+        booking = {"clearing_account": "092", "bank_account": "091", "contact": "Stripe", "fee": fee}
+        rules["settlements"] = {f"stripe:{_CURRENCY[org]}": booking}
+        path = self.directory / f"{org}.yaml"
+        path.write_text(yaml.safe_dump(rules, sort_keys=False, allow_unicode=True), "utf-8")
+        return path
+
+    def options(self, name: str) -> list[str]:
+        return [*super().options(name), *(["--late", str(_LATE_S)] if name == "kentico" else [])]
 
     def environment(self, name: str) -> dict[str, str]:
         watched = {"K2X_CRASH_FILE": str(self.order_file)} if name.startswith("sink") else {}
@@ -114,8 +151,20 @@ class ChaosWorld(World):
     async def open_shops(self, rate: float) -> None:
         """Orders without end, until `close_shops`."""
         await self.post("kentico", "/_sandbox/target", {"url": self.url("receiver")})
-        wanted = {"orders": 0, "rate": rate, "seed": f"chaos {self.seed}", "must_fail": True, "hold_edits": True}
+        wanted = {
+            "orders": 0, "rate": rate, "seed": f"chaos {self.seed}", "must_fail": True, "mix": MIX, "refunds": _REFUNDS,
+            "edit_after": 6.0, "hold_edits": sorted(DAILY),
+        }  # fmt: skip
         await self.post("kentico", "/_sandbox/trade", wanted)
+
+    async def pay_out(self) -> int:
+        """The card gateway pays out what is new, in every store; how many settlements came of it."""
+        paid = 0
+        for store, (org, _) in STORES.items():
+            instance, _, site = store.partition("/")
+            wanted = {"instance": instance, "site": site, "option": "CreditCard", "currency": _CURRENCY[org]}
+            paid += (await self.post("kentico", "/_sandbox/payouts", wanted))["payout"] is not None
+        return paid
 
     async def reconcile(self) -> tuple[int, dict[str, Any]]:
         """`k2x reconcile` as a person would run it, on a Xero that has its good days again: exit code and JSON."""
@@ -225,6 +274,17 @@ class ChaosWorld(World):
             return 0
         running = (line for line in text.splitlines() if line.startswith("k2x_sink_lane_state") and "running" in line)
         return sum(int(float(line.rsplit(" ", 1)[1])) for line in running)
+
+
+def closing(now: datetime) -> dict[str, Any]:
+    """Rules of a store whose day ends while the run goes on. Its zone is the one where midnight has just been; the
+    shops' clock is slow, so they sell on the day before, which closes with the grace that is left."""
+    midnight = now.replace(minute=0, second=0, microsecond=0)
+    east = -midnight.hour if midnight.hour <= 12 else 24 - midnight.hour
+    grace = int((now - midnight).total_seconds() + _OPEN_S) // 60 + 1
+    zone = f"Etc/GMT{-east:+d}" if east else "Etc/UTC"  # POSIX: Etc/GMT+5 lies west
+    posting = {"mode": "summary", "from": date(2020, 1, 1), "grace_minutes": grace}
+    return {"time_zone": zone, "posting": posting}
 
 
 def frozen(pid: int) -> bool:
