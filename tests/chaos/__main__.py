@@ -139,8 +139,9 @@ async def _sell_the_rest(world: ChaosWorld, plan: Plan, say: Say) -> None:
 
 
 async def settled(world: ChaosWorld, pulse: Pulse, say: Say) -> Look:
-    """Wait until every order, refund, edit and settlement has an end, or patience is over; then gateways pay out the
-    rest. Looking costs a reading of everything, so first of all until nothing is heard any more."""
+    """Wait until every order, refund, edit and settlement has an end, or patience is over. When all is
+    posted, what was held until then happens: edits in closed days, the last payouts. Looking costs a reading of
+    everything, so first of all until nothing is heard any more."""
     ends, to_pay = time.monotonic() + _SETTLE_S, True
     while True:
         trade = await world.get("kentico", "/_sandbox/trade")
@@ -153,13 +154,12 @@ async def settled(world: ChaosWorld, pulse: Pulse, say: Say) -> Look:
         say(f"orders {total.orders_in}, paid {total.paid}, held {total.held}; on the way {under_way}")
         if time.monotonic() > ends:
             return seen
-        if trade["held_edits"] and not seen.open_keys(held=False):
+        if (trade["held_edits"] or to_pay) and not seen.open_keys(held=False):
             await world.post("kentico", "/_sandbox/release", {})
-        elif not under_way and not to_pay:
-            return seen
-        elif not under_way:
             await world.pay_out()
             to_pay = False
+        elif not under_way:
+            return seen
         await asyncio.sleep(_QUIET_S / 2)
 
 

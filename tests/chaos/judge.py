@@ -174,28 +174,32 @@ def residual(
     for export in exports.values():
         for row in (*export["invoices"], *export["credit_notes"]):
             number = row.get("InvoiceNumber") or row.get("CreditNoteNumber")
-            for reference in _twins(row["Payments"], "PaymentID", late):
-                if any(p["Amount"] < row["Total"] for p in row["Payments"] if p.get("Reference") == reference):
-                    text = f"{number} has payment {reference} twice: one by a call that was frozen"
+            for marker in _twins(row["Payments"], "PaymentID", late):
+                if any(p["Amount"] < row["Total"] for p in row["Payments"] if _marker(p) == marker):
+                    text = f"{number} has payment {marker} twice: one by a call that was frozen"
                     named[_order_of(number, orders)] = text
         for rows, id_ in (
             (export["bank_transactions"], "BankTransactionID"),
             (export["bank_transfers"], "BankTransferID"),
         ):
             own = [row for row in rows if row["Status"] not in DEAD and not row.get("Type", "").endswith("-TRANSFER")]
-            for reference in _twins(own, id_, late):
-                instance, gateway, settlement = (marker := reference.split(" ")[0]).split("/")
+            for marker in _twins(own, id_, late):
+                instance, gateway, settlement = marker.split("/")
                 text = f"{marker} has a document twice: one by a call that was frozen"
                 named |= dict.fromkeys((marker, f"{instance}|settlement/{gateway}/{settlement}"), text)
     return named
 
 
 def _twins(rows: Iterable[Mapping[str, Any]], id_: str, late: Collection[str]) -> list[str]:
-    """References that two of them bear, of which exactly one was made late."""
+    """Markers that two of them bear, of which exactly one was made late."""
     found: dict[str, list[str]] = defaultdict(list)
     for row in rows:
-        found[row.get("Reference", "")].append(row[id_])
+        found[_marker(row)].append(row[id_])
     return [name for name, ids in found.items() if len(ids) == 2 and sum(one in late for one in ids) == 1]
+
+
+def _marker(row: Mapping[str, Any]) -> str:
+    return str(row.get("Reference", "")).split(" ")[0]
 
 
 def _order_of(number: str, orders: Mapping[str, str]) -> str:
