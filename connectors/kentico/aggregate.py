@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Literal, TypeVar, cast
 from zoneinfo import ZoneInfo
 
-from connectors.kentico import columns, times, xml
+from connectors.kentico import coherent, columns, times, xml
 from connectors.kentico.errors import BadValue, FieldError
 from connectors.kentico.fields import Columns, Moment, custom, read
 from connectors.kentico.settings import InstanceSettings
@@ -82,9 +82,10 @@ def build_order(data: Data, facts: Facts) -> Order:
         order["custom"]["OrderPaymentResult.date"] = unread_date
     status = cast(OrderStatus | None, _optional(data, "status", columns.STATUS, facts, moment))
     history = _history(data, status, facts, moment)
+    coherent.one_order(data, order["OrderID"], facts.path)
     site_name = _site_name(data, facts)
     include = None if site_name is None else facts.instance.prices_include_tax.get(site_name)
-    return {
+    made: Order = {
         "instance": facts.instance.name,
         "site_name": site_name,
         "dialect": facts.instance.dialect,
@@ -100,7 +101,7 @@ def build_order(data: Data, facts: Facts) -> Order:
         "order": order,
         "items": items,
         "addresses": addresses,
-        "customer": _customer(data, facts, moment),
+        "customer": _buyer(data, facts, moment),
         "status": status,
         "currency": _currency(data, facts, moment),
         "payment_option": cast(
@@ -112,6 +113,8 @@ def build_order(data: Data, facts: Facts) -> Order:
         "prices_include_tax": include,
         "refund": _refund(data, facts, moment),
     }
+    coherent.stamps_not_ahead(made, facts.received_at, facts.path)
+    return made
 
 
 def newest(
@@ -130,6 +133,9 @@ def build_customer(data: Data, facts: Facts) -> CustomerChanged:
     row = _customer(data, facts, moment)
     if row is None:
         raise FieldError(f"{facts.path}customer", "is missing")
+    coherent.stamp_not_ahead(
+        row["CustomerLastModified"], facts.received_at, f"{facts.path}customer.CustomerLastModified"
+    )
     addresses = _rows(data, "addresses", facts)
     return {
         **_envelope(facts, _site_name(data, facts)),  # type: ignore[typeddict-item]
@@ -145,6 +151,7 @@ def build_product(data: Data, facts: Facts) -> ProductChanged:
     row = _member(data, "sku", facts)
     sku = read(row, columns.SKU, f"{facts.path}sku", moment)
     sku["SKUEnabled"] = sku["SKUEnabled"] is not False
+    coherent.stamp_not_ahead(sku["SKULastModified"], facts.received_at, f"{facts.path}sku.SKULastModified")
     return {
         **_envelope(facts, _site_name(data, facts)),  # type: ignore[typeddict-item]
         "version": sku["SKULastModified"] or facts.observed_at,
@@ -210,8 +217,6 @@ def _address(row: Any, path: str, moment: Moment) -> Address:
     # The display name is what goes on a document; senders may only have Kentico's column for it.
     address["CountryName"] = row.get("CountryDisplayName") or address["CountryName"]
     address["StateName"] = row.get("StateDisplayName") or address["StateName"]
-    if address["CountryTwoLetterCode"]:
-        address["CountryTwoLetterCode"] = address["CountryTwoLetterCode"].upper()
     return cast(Address, address)
 
 
@@ -222,16 +227,25 @@ def _customer(data: Data, facts: Facts, moment: Moment) -> Customer | None:
     return cast(Customer | None, customer)
 
 
+def _buyer(data: Data, facts: Facts, moment: Moment) -> Customer | None:
+    """An order's customer. A stamp that lies ahead is no reason to refuse what he has paid: it is kept as text only."""
+    customer = _customer(data, facts, moment)
+    if customer is None:
+        return None
+    try:
+        coherent.stamp_not_ahead(customer["CustomerLastModified"], facts.received_at, "")
+    except FieldError:
+        customer["CustomerLastModified"] = None
+        customer["custom"]["CustomerLastModified"] = str(data["customer"]["CustomerLastModified"])
+    return customer
+
+
 def _currency(data: Data, facts: Facts, moment: Moment) -> Currency | None:
     currency = _optional(data, "currency", columns.CURRENCY, facts, moment)
     if currency is None:
         return None
     main = currency.pop("MainCurrencyCode")
-    code = currency["CurrencyCode"].strip().upper()
-    if len(code) != 3 or not code.isalpha():
-        raise FieldError(f"{facts.path}currency.CurrencyCode", f"{code[:40]!r} is no currency code of three letters")
-    currency["CurrencyCode"] = code
-    currency["main_currency_code"] = (main or "").strip().upper() or (code if currency["CurrencyIsMain"] else None)
+    currency["main_currency_code"] = main or (currency["CurrencyCode"] if currency["CurrencyIsMain"] else None)
     return cast(Currency, currency)
 
 
@@ -246,9 +260,10 @@ def _shipping(data: Data, order: OrderRow, facts: Facts, moment: Moment) -> Ship
 def _payment_result(row: dict[str, Any], facts: Facts) -> tuple[PaymentResult | None, str | None]:
     def read_date(value: str) -> datetime:
         try:
-            return times.american(value, facts.zone, facts.observed_at)
+            found = times.american(value, facts.zone, facts.observed_at)
         except BadValue:
-            return times.moment(value, facts.zone, facts.observed_at)
+            found = times.moment(value, facts.zone, facts.observed_at)
+        return times.plausible(found, facts.received_at)
 
     try:
         return xml.payment_result(row.get("OrderPaymentResult"), read_date)

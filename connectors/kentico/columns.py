@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from connectors.kentico import xml
+from connectors.kentico.errors import BadValue
 from connectors.kentico.fields import (
     Columns,
     Moment,
+    country,
+    currency,
     flag,
     guid,
     identity,
     integer,
+    maybe_currency,
     maybe_money,
     maybe_time,
     money,
@@ -97,7 +101,7 @@ ADDRESS: Columns = {
     "AddressCountryID": reference,
     "AddressStateID": reference,
     "CountryName": text,
-    "CountryTwoLetterCode": text,
+    "CountryTwoLetterCode": country,
     "StateName": text,
     "StateCode": text,
     "AddressLastModified": maybe_time,
@@ -128,16 +132,22 @@ STATUS: Columns = {
 }
 
 
+_MOST_DECIMALS = 9
+
+
 def _decimals(value: Any, moment: Moment) -> int:
-    """CurrencyRoundTo is nullable, 2 by default."""
-    return 2 if value is None else integer(value, moment)
+    """CurrencyRoundTo is nullable, 2 by default; money has nine decimals."""
+    found = 2 if value is None else integer(value, moment)
+    if not 0 <= found <= _MOST_DECIMALS:
+        raise BadValue(f"{found} is no number of decimals (0 to {_MOST_DECIMALS})")
+    return found
 
 
 CURRENCY: Columns = {
-    "CurrencyCode": name,
+    "CurrencyCode": currency,
     "CurrencyRoundTo": _decimals,
     "CurrencyIsMain": flag,
-    "MainCurrencyCode": text,
+    "MainCurrencyCode": maybe_currency,
 }
 
 PAYMENT_OPTION: Columns = {
@@ -168,7 +178,7 @@ HISTORY: Columns = {
 REFUND: Columns = {
     "refundId": name,
     "refundedAt": time,
-    "currency": text,
+    "currency": maybe_currency,
     "amount": money,
     "reason": text,
     "shipping": maybe_money,

@@ -18,7 +18,7 @@ from connectors.kentico.aggregate import Facts, Source, build_customer, build_or
 from connectors.kentico.errors import BadValue, FieldError
 from connectors.kentico.fields import guid, identity, integer, read, text
 from connectors.kentico.settings import Dialect, InstanceSettings
-from connectors.kentico.times import moment
+from connectors.kentico.times import moment, plausible
 from connectors.kentico.xbyk import k13_names
 from schemas.types import Change, CustomerChanged, Order, ProductChanged
 
@@ -225,7 +225,7 @@ def _equal(event: Mapping[str, Any], name: str, wanted: Any, path: str) -> None:
 
 def _occurred_at(event: Mapping[str, Any], path: str, instance: InstanceSettings, received_at: datetime) -> datetime:
     try:
-        return moment(event.get("occurredAt"), instance.zone, received_at)
+        return plausible(moment(event.get("occurredAt"), instance.zone, received_at), received_at)
     except BadValue as error:
         raise FieldError(f"{path}occurredAt", str(error)) from None
 

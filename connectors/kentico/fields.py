@@ -5,6 +5,7 @@ Every converter takes the value and a function for times, so that a table of col
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -27,6 +28,8 @@ _NANO = Decimal("1e-9")
 _QUANTITY = re.compile(r"(-?[0-9]{1,15}(?:\.[0-9]{1,4})?)(0*)")
 _GUID = re.compile(r"\{?([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\}?")
 _NO_GUID = "00000000-0000-0000-0000-000000000000"
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _ID_END = 1 << 63
 
@@ -157,6 +160,28 @@ def maybe_money(value: Any, moment: Moment) -> Decimal | None:
     return None if value is None or value == "" else money(value, moment)
 
 
+def country(value: Any, _: Moment) -> str | None:
+    """ISO 3166 of two letters, in capitals; null and empty are none."""
+    code = (text(value, _) or "").strip().upper()
+    if not code:
+        return None
+    if not _COUNTRY.fullmatch(code):
+        raise BadValue(f"{code[:40]!r} is no country code of two letters")
+    return code
+
+
+def currency(value: Any, _: Moment) -> str:
+    """ISO 4217 of three letters, in capitals."""
+    code = name(value, _).strip().upper()
+    if not _CURRENCY.fullmatch(code):
+        raise BadValue(f"{code[:40]!r} is no currency code of three letters")
+    return code
+
+
+def maybe_currency(value: Any, moment: Moment) -> str | None:
+    return None if value is None or value == "" else currency(value, moment)
+
+
 def read(row: Any, columns: Columns, path: str, moment: Moment) -> dict[str, Any]:
     """The columns of a row, converted; a FieldError names the first that does not fit."""
     if not isinstance(row, dict):
@@ -186,7 +211,10 @@ def plain(value: Any) -> str:
         return value
     if type(value) is Decimal:
         return f"{value:f}" if abs(value.adjusted()) < 40 else str(value)
-    return orjson.dumps(value, default=str).decode()
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except TypeError:  # an integer of more than 64 bits, or half a surrogate pair, somewhere in it
+        return json.dumps(value, default=str)
 
 
 def _absent_or(value: Any, wanted: str) -> BadValue:

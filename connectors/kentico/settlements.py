@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -22,6 +22,8 @@ _GATEWAY = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _TYPES = ("CHARGE", "REFUND", "FEE", "ADJUSTMENT", "CHARGEBACK")
 _LONGEST_ID = 100
+# A gateway reports a payout with the day on which it will be at the bank.
+_IN_TRANSIT = timedelta(days=31)
 _CENT = Decimal("0.01")
 
 
@@ -96,7 +98,7 @@ def build(
     """The record of `data.settlement`; `path` stands before every field's name in errors."""
 
     def moment(value: object) -> datetime:
-        return times.moment(value, instance.zone, observed_at)
+        return times.plausible(times.moment(value, instance.zone, observed_at), received_at, by=_IN_TRANSIT)
 
     row = read(data, _SETTLEMENT, path, moment)
     given = data.get("lines")

@@ -16,6 +16,9 @@ _MICROSOFT = re.compile(r"/Date\((-?[0-9]{1,15})(?:[+-][0-9]{4})?\)/")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Kentico's clock may run ahead of ours; a time just after our observation still counts as seen.
 _SKEW = timedelta(minutes=5)
+# What happened is not further ahead than a wrong `time_zone` makes it, and not before shops were on the web.
+_AHEAD = timedelta(days=1)
+_FIRST_YEAR = 2000
 # No zone's clock goes back by more; a change further ahead shows later times than `moment` did.
 _CLOCK_CHANGE = timedelta(hours=3)
 
@@ -71,6 +74,20 @@ def wall_from(moment: datetime, zone: ZoneInfo) -> str:
     """
     offsets = [at.astimezone(zone).utcoffset() or timedelta(0) for at in (moment, moment + _CLOCK_CHANGE)]
     return (moment.astimezone(UTC).replace(tzinfo=None) + min(offsets)).isoformat(timespec="microseconds")
+
+
+def not_ahead(at: datetime, now: datetime, *, by: timedelta = _AHEAD) -> datetime:
+    """The time, which may be long ago. BadValue where it lies ahead: as a version it would outdo every later one."""
+    if at > now + by:
+        raise BadValue(f"is {at:%Y-%m-%d %H:%M} UTC, more than {by.days} day(s) ahead of now ({now:%Y-%m-%d %H:%M})")
+    return at
+
+
+def plausible(at: datetime, now: datetime, *, by: timedelta = _AHEAD) -> datetime:
+    """The time of something that has happened in a web shop. BadValue otherwise."""
+    if at.year < _FIRST_YEAR:
+        raise BadValue(f"is {at:%Y-%m-%d}, before {_FIRST_YEAR}")
+    return not_ahead(at, now, by=by)
 
 
 def american(value: str, zone: ZoneInfo, observed: datetime) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from k2x.clients import codec
 from k2x.commands.options import config_option, running_kafka, settings_of
 from k2x.errors import ConfigError
 from k2x.settlements.book import Known, known, offered
-from k2x.settlements.formats import read
+from k2x.settlements.formats import Read, read
 from schemas.delivery import Deliverer
 from schemas.types import Settlement
 
@@ -56,8 +57,7 @@ def import_(
         raise ConfigError(f"--instance {instance}: instances are {', '.join(settings.instances)}")
     if site is not None and f"{instance}/{site}" not in settings.stores:
         raise ConfigError(f"--site {site}: k2x.yaml has no store {instance}/{site}")
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        found = read(text, form, gateway, day_first=day_first)
+    found = _read(file, form, gateway, day_first=day_first)
     kafka, serialise = running_kafka(settings), codec(settings)
     made = offered(found.settlements, told, site, known(kafka, serialise), serialise, datetime.now(UTC))
     bad = sorted([*found.bad, *made.bad])
@@ -70,6 +70,16 @@ def import_(
     else:
         _tell(made.values, len(made.same), bad, dry_run)
     raise SystemExit(1 if bad else 0)
+
+
+def _read(file: Path, form: str, gateway: str, *, day_first: bool) -> Read:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            return read(text, form, gateway, day_first=day_first)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not UTF-8 (byte {error.start}): save it anew as CSV in UTF-8") from error
+    except csv.Error as error:
+        raise ConfigError(f"{file} is no CSV file that can be read: {error}") from error
 
 
 def _tell(new: list[Settlement], same: int, bad: list[tuple[int, str]], dry_run: bool) -> None:

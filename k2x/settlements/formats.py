@@ -6,10 +6,11 @@ What a file lacks or has wrong is named by its line; a file with one bad row giv
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -73,6 +74,7 @@ _STRIPE_LEFT_OUT = frozenset({"payout", "payout_reversal"})
 _PAYPAL_TYPES = (("chargeback fee", "fee"), ("dispute fee", "fee"), ("chargeback", "chargeback"), ("refund", "refund"),
                  ("reversal", "chargeback"), (" fee", "fee"), ("conversion", "adjustment"))  # fmt: skip
 _WITHDRAWAL = "withdrawal"
+_AMOUNT = re.compile(r"[+-]?(?:[0-9]{1,12}|[0-9]{1,3}(?:,[0-9]{3}){1,3})(?:\.[0-9]{1,2}0*)?")
 _ABBREVIATIONS = {"GMT": "UTC", "UTC": "UTC", "BST": "Europe/London", "CET": "Europe/Berlin", "CEST": "Europe/Berlin",
                   "PST": "America/Los_Angeles", "PDT": "America/Los_Angeles", "EST": "America/New_York",
                   "EDT": "America/New_York", "AEST": "Australia/Sydney", "AEDT": "Australia/Sydney"}  # fmt: skip
@@ -240,10 +242,8 @@ def _moment(row: Row, day_first: bool) -> datetime:
 
 
 def _amount(text: str, name: str) -> Decimal:
-    try:
-        found = Decimal(text.replace(",", "").replace("\u2212", "-"))
-    except InvalidOperation:
-        found = Decimal("NaN")
-    if not found.is_finite():
-        raise ValueError(f"{name}: {text!r} is no amount")
-    return found
+    """A comma parts thousands and nothing else: `12,50`, read as 1250, would agree with a net that is read so too."""
+    written = text.replace("\u2212", "-")
+    if not _AMOUNT.fullmatch(written):
+        raise ValueError(f"{name}: {text[:40]!r} is no amount like 1234.50 or 1,234.50")
+    return Decimal(written.replace(",", ""))

@@ -29,13 +29,12 @@ def currency(draft: Draft) -> None:
             f"Set {store.key}.currency in the rules (Xperience by Kentico keeps none), or send `currency`.",
         )
     draft.currency = row["CurrencyCode"] if row is not None else store.rules.currency or ""
-    decimals = row["CurrencyRoundTo"] if row is not None else _DECIMALS.get(draft.currency, XERO_DECIMALS)
-    draft.decimals = max(0, min(decimals, XERO_DECIMALS))
-    draft.unit = UNITS[draft.decimals]
     total = order["order"]["OrderTotalPrice"]
     if order["dialect"] == "XBYK":
         # There TotalPrice is the items' only, GrandTotal adds shipping and tax, and there are no gift cards.
         total = order["order"]["OrderGrandTotal"] or total
+    draft.decimals = _decimals(draft, total)
+    draft.unit = UNITS[draft.decimals]
     draft.total = rounded(total, draft.unit)
     if draft.total != total:
         draft.findings.append(
@@ -48,6 +47,20 @@ def currency(draft: Draft) -> None:
     _compare_totals(draft)
     if draft.currency != store.reference.base_currency:
         draft.rate = _rate(draft)
+
+
+def _decimals(draft: Draft, total: Decimal) -> int:
+    """As Kentico rounds the currency, at most Xero's two. Where that was changed to fewer than the order still has, the
+    currency's own: a total of 94.44 USD is never posted as 94."""
+    row, usual = draft.order["currency"], _DECIMALS.get(draft.currency, XERO_DECIMALS)
+    told = usual if row is None else max(0, min(row["CurrencyRoundTo"], XERO_DECIMALS))
+    sums = (total, draft.order["order"]["OrderTotalTax"], draft.order["order"]["OrderGrandTotal"])
+    if told < usual and any(one != rounded(one, UNITS[told]) for one in sums):
+        draft.findings.append(
+            f"CurrencyRoundTo of {draft.currency} is {told}, but the order's sums have more decimals: {usual} are kept"
+        )
+        return usual
+    return told
 
 
 def _compare_totals(draft: Draft) -> None:

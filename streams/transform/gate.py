@@ -9,6 +9,7 @@ from schemas.types import Order
 from streams.rules.operators import CompleteWith, DeletedWith, RefundWith
 from streams.transform import command
 from streams.transform.context import Draft
+from streams.transform.dates import local_day
 from streams.transform.errors import Refuse, Suppress, invalid
 from streams.transform.refund import STATUS, of, was_paid
 
@@ -92,7 +93,7 @@ def cutover(draft: Draft) -> None:
     """Orders before the cut-over are another system's."""
     start = draft.store.rules.cutover
     if start is not None:
-        day = draft.order["order"]["OrderDate"].astimezone(draft.store.zone).date()
+        day = local_day(draft.order["order"]["OrderDate"], draft.store.zone)
         if day < start:
             raise Suppress("before_cutover", f"{draft.who} is of {day}, before the cut-over on {start}")
 

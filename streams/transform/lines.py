@@ -138,6 +138,9 @@ def _item_line(draft: Draft, item: OrderItem, total: Decimal, share: Decimal, no
     net = total - share
     gross = count * price
     name = item_name(item)
+    if count <= 0 < total:
+        text_ = f"{draft.who}: {text(count)} × {name} cost {draft.amount(total)}"
+        raise invalid("item_count", text_, "Correct OrderItemUnitCount or OrderItemTotalPrice in Kentico.")
     off = gross - _named(item["OrderItemDiscountSummary"]) - item["OrderItemTotalPrice"]
     if abs(off) > draft.unit and draft.order["dialect"] == "K13":
         draft.findings.append(

@@ -98,7 +98,7 @@ def _date(draft: Draft) -> date:
         at = result["date"]
     if at is None:
         at = next((change["date"] for change in order["status_history"] if change["to_is_paid"]), None)
-    day = (at or order["observed_at"]).astimezone(draft.store.zone).date()
+    day = dates.local_day(at or order["observed_at"], draft.store.zone)
     return max(dates.open_day(draft.store, day), draft.date)
 
 

@@ -259,7 +259,7 @@ def _back(draft: Draft, given: Refund, amount: Decimal, day: date) -> list[Tende
 
 
 def _day(draft: Draft, given: Refund) -> date:
-    day = dates.open_day(draft.store, given["refunded_at"].astimezone(draft.store.zone).date())
+    day = dates.open_day(draft.store, dates.local_day(given["refunded_at"], draft.store.zone))
     day = max(day, draft.date)
     validate.open_on(draft, "the refund", day.isoformat())
     return day

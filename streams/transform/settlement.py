@@ -21,6 +21,7 @@ from streams.rules.model import FeeBooking, SettlementRule
 from streams.rules.reference import Account
 from streams.transform import command, xero_math
 from streams.transform.context import Store
+from streams.transform.dates import local_day
 from streams.transform.errors import Refuse, Suppress, invalid, unmapped
 from streams.transform.money import ZERO, number, text
 from streams.transform.texts import clean, identifier
@@ -139,7 +140,7 @@ def _zone(given: Settlement, store: Store) -> ZoneInfo:
 
 
 def _day(given: Settlement, store: Store, rule: SettlementRule, key: str, who: str) -> date:
-    day = given["paid_at"].astimezone(_zone(given, store)).date()
+    day = local_day(given["paid_at"], _zone(given, store))
     lock, reference = store.lock, store.reference
     if lock is None or day > lock:
         return day

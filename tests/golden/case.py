@@ -121,6 +121,7 @@ def _numbered(value: Any, n: int) -> Any:
 def _webhook(data: Mapping[str, Any]) -> dict[str, Any]:
     """`data` as a sender writes it: decimals as text, XML in its columns."""
     made: dict[str, Any] = _texts(data)
+    _refer(made)
     rows = [made.get("order") or {}, *(made.get("items") or [])]
     for row in rows:
         for column in _SUMMARIES:
@@ -129,6 +130,16 @@ def _webhook(data: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(row.get("OrderPaymentResult"), dict):
             row["OrderPaymentResult"] = _result(row["OrderPaymentResult"])
     return made
+
+
+def _refer(made: dict[str, Any]) -> None:
+    """The order names the customer and the status that are written beside it, so that a case says each once."""
+    order, customer, status = (made.get(name) or {} for name in ("order", "customer", "status"))
+    if customer.get("CustomerID") and order.get("OrderCustomerID"):
+        order["OrderCustomerID"] = customer["CustomerID"]
+    for column, identity in (("OrderStatusID", "StatusID"), ("OrderOrderStatusID", "OrderStatusID")):
+        if status.get(identity) and order.get(column):
+            order[column] = status[identity]
 
 
 def _summary(entries: Any) -> str:

@@ -129,8 +129,15 @@ _DATA: dict[str, Any] = {
 }
 
 
-def data() -> dict[str, Any]:
-    return deepcopy(_DATA)
+def data(order_id: int = 28) -> dict[str, Any]:
+    """The order's rows, under another id where one is given."""
+    found = deepcopy(_DATA)
+    found["order"]["OrderID"] = order_id
+    for row in found["items"]:
+        row["OrderItemOrderID"] = order_id
+    for row in found["statusHistory"]:
+        row["OrderID"] = order_id
+    return found
 
 
 def event(event_type: str = "order.paid", **changes: Any) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def test_refund(codec: Codec) -> None:
     changed = data()
     changed["refund"] = {
         "refundId": "R1",
-        "refundedAt": "2026-11-05T09:00:00Z",
+        "refundedAt": "2026-11-02T09:00:00Z",
         "currency": "USD",
         "amount": "35.88",
         "reason": "broken",

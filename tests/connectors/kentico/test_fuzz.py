@@ -208,7 +208,7 @@ def test_frames_are_rows_or_unreadable(parsed: Any) -> None:
         assert isinstance(rows, Exception) or all(isinstance(row, dict) for row in rows)
 
 
-_ROWS: dict[str, list[dict[str, Any]]] = {
+ROWS: dict[str, list[dict[str, Any]]] = {
     "ecommerce.order": [event()["data"]["order"]],
     "ecommerce.orderitem": [{**event()["data"]["items"][0], "OrderItemOrderID": 28}],
     "ecommerce.orderaddress": [{**event()["data"]["addresses"][0], "AddressOrderID": 28, "AddressID": 1}],
@@ -236,7 +236,7 @@ class Answers:
 
 
 @settings(max_examples=examples(60))
-@given(mutated(_ROWS))
+@given(mutated(ROWS))
 async def test_rows_with_odd_values_are_an_order_a_letter_or_an_outage_never_a_crash(rows: Any) -> None:
     told = RestSettings(url="http://shop.test/rest", attempts=1)
     rest = KenticoRest("emea", told, transport=httpx.MockTransport(Answers(rows)))
@@ -259,11 +259,11 @@ def _facts(known: InstanceSettings) -> Any:
     return Facts(known, "order.updated", "REST", NOW, NOW)
 
 
-_KORDER = json.loads((Path(__file__).parent / "korder.json").read_text("utf-8"), parse_float=Decimal)
+KORDER = json.loads((Path(__file__).parent / "korder.json").read_text("utf-8"), parse_float=Decimal)
 
 
 @settings(max_examples=examples(100))
-@given(mutated(_KORDER))
+@given(mutated(KORDER))
 def test_an_order_of_storeapi_with_odd_parts_is_an_aggregate_or_unreadable(row: Any) -> None:
     try:
         data = k13_data(row)

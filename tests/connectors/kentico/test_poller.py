@@ -310,6 +310,11 @@ async def test_a_stamp_of_the_far_future_stops_nothing(look: Look, shop: Shop) -
     later = place(shop, 2)
     await look()
     await look()
+    assert look.ids == later
+    (letter,) = look.broker.letters(topics.CHANGES)
+    assert "2099-01-01 00:00 UTC, more than 1 day(s) ahead" in letter["__connect.errors.exception.message"]
+    shop.put(ORDER, odd, {"OrderNote": "saved again, so stamped anew"})
+    await look()
     assert look.ids == sorted([odd, *later])
 
 

@@ -90,9 +90,7 @@ async def with_rest(codec: Codec) -> Any:
 
 
 async def test_whole_orders_are_accepted_with_counts(shop: Shop) -> None:
-    status, answer = await shop.post(
-        body(event(), event(objectId=29, data=data() | {"order": data()["order"] | {"OrderID": 29}}))
-    )
+    status, answer = await shop.post(body(event(), event(objectId=29, data=data(29))))
     assert (status, answer) == (
         202,
         {"accepted": 2, "orders": 2, "customers": 0, "products": 0, "changes": 0, "settlements": 0, "downgraded": 0},

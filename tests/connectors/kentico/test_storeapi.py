@@ -86,7 +86,8 @@ async def test_alone_it_gives_what_it_has_and_the_site_that_was_configured(sandb
     assert isinstance(reads[999_999], Missing)
     found = reads[paid]
     assert isinstance(found, Found)
-    order = build_order(found.data, Facts(known, "order.updated", "STOREAPI", NOW, NOW))
+    seen = datetime.now(UTC)
+    order = build_order(found.data, Facts(known, "order.updated", "STOREAPI", seen, seen))
     assert order["site_name"] == "GoatUK"
     assert order["order"]["OrderTotalPrice"] == Decimal(shop.database.truth(paid)["total_price"])
     assert order["currency"] is not None
@@ -103,7 +104,8 @@ async def test_with_rest_beside_it_the_order_is_as_complete_as_by_rest(sandbox: 
     theirs, ours = await by.reading.read(ORDER, ids), await rest.reading.read(ORDER, ids)
     await by.close()
     await rest.close()
-    facts = Facts(known, "order.updated", "REST", NOW, NOW)
+    seen = datetime.now(UTC)
+    facts = Facts(known, "order.updated", "REST", seen, seen)
     for order_id in ids:
         one, other = theirs[order_id], ours[order_id]
         assert isinstance(one, Found)

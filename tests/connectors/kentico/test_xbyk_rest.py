@@ -69,7 +69,8 @@ async def test_orders_come_whole_with_line_tax_or_with_the_zeros_of_a_migration(
     await by.rest.close()
     found = reads[order_id]
     assert isinstance(found, Found)
-    order = build_order(found.data, Facts(told(sandbox), "order.updated", "REST", NOW, NOW))
+    seen = datetime.now(UTC)
+    order = build_order(found.data, Facts(told(sandbox), "order.updated", "REST", seen, seen))
     truth = shop.database.truth(order_id)
     assert (order["dialect"], order["site_name"], order["currency"]) == ("XBYK", "Goat", None)
     assert order["order"]["OrderGrandTotal"] == Decimal(truth["total_price"])
@@ -98,7 +99,8 @@ async def test_promotions_of_the_order_are_its_discounts_and_a_version_without_t
     found = (await by.reading.read(ORDER, [order_id]))[order_id]
     await by.rest.close()
     assert isinstance(found, Found)
-    order = build_order(found.data, Facts(told(sandbox), "order.updated", "REST", NOW, NOW))
+    seen = datetime.now(UTC)
+    order = build_order(found.data, Facts(told(sandbox), "order.updated", "REST", seen, seen))
     (discount,) = order["order"]["OrderDiscounts"]
     assert (discount["name"], discount["value"]) == ("Newsletter & friends", Decimal(truth["order_discount"]))
     _TABLES.pop("commerce.orderpromotion")

@@ -77,6 +77,10 @@ def test_paypals_withdrawal_pays_out_what_came_since_the_last_one() -> None:
     [
         ("generic", GENERIC.replace("60.00", "sixty"), 3, "amount: 'sixty' is no amount"),
         ("generic", GENERIC.replace("146.90,refund", "1.00,refund"), 4, "payout is 1.00"),
+        ("generic", GENERIC.replace("60.00,1.10", '"60,00","1,10"'), 3, "amount: '60,00' is no amount"),
+        ("generic", GENERIC.replace("60.00", "6_0"), 3, "amount: '6_0' is no amount"),
+        ("generic", GENERIC.replace("60.00", "60.001"), 3, "amount: '60.001' is no amount"),
+        ("paypal", PAYPAL.replace("-30.00", "-30,00"), 4, "'-30,00' is no amount"),
         ("generic", GENERIC.replace("payout", "paid"), 1, "there is no column payout"),
         ("generic", GENERIC.replace("S-2,", ","), 5, "id is missing"),
         ("stripe", STRIPE.replace("118.00", "117.00"), 2, "net is 117.00, but gross 120.00 less fee 2.00 is 118.00"),
@@ -106,6 +110,13 @@ def test_a_file_that_comes_twice_changes_nothing_and_another_one_under_an_id_goe
         GENERIC.replace("10.00,charge,10.00", "11.00,charge,11.00").splitlines(), "generic", "card"
     ).settlements
     assert [r.key for r in offered(changed, SHOP, None, there, CODEC, NOW).records] == [b"emea|settlement/card/S-2"]
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "2027-02-01", "26/11/2026", "2026-11-31"])
+def test_a_day_on_which_no_gateway_pays_is_bad(day: str) -> None:
+    found = read(GENERIC.replace("2026-11-27T08:00:00Z", day).splitlines(), "generic", "card").settlements
+    bad = offered(found, SHOP, None, {}, CODEC, NOW).bad
+    assert [(line, "settlement.paidAt" in text) for line, text in bad] == [(5, True)]
 
 
 def test_lines_that_do_not_make_the_payout_are_bad_with_both_sides() -> None:
