@@ -13,6 +13,9 @@ from click.testing import CliRunner, Result
 
 from connectors.xero.sandbox.chart import demo_client_id, demo_client_secret
 from k2x.cli import main
+from streams.rules.document import load
+
+_SMALL = 'accounts: {default: "200"}, payments: {"PayPal:GBP": "090"}, zero_tax: ZERORATEDOUTPUT'
 
 
 @pytest.fixture
@@ -49,6 +52,35 @@ def test_what_init_writes_passes_check_and_warns_of_placeholders(shop: Path) -> 
     assert result.exit_code == 0, result.output
     assert "XERO_SHOP_UK_SECRET still is CHANGE-ME" in result.output
     assert (shop / "k2x.env").stat().st_mode & 0o077 == 0
+
+
+def test_the_examples_in_default_yaml_pass_check_as_soon_as_they_are_no_comments(shop: Path) -> None:
+    rules = shop / "rules"
+    text = (rules / "default.yaml").read_text("utf-8")
+    _, _, after = text.partition("\n# Examples: ")
+    _, _, examples = after.partition("\n#\n")
+    commented, _, _ = examples.partition("\n\n")
+    lines = commented.splitlines()
+    assert [line for line in lines if not line.startswith("#")] == []
+    plain = "\n".join(line[2:] for line in lines)
+    for taken in ("settlements:", "posting:", "on_other_money:"):
+        assert taken in plain
+    (rules / "default.yaml").write_text(text.replace(commented, plain), "utf-8")
+    second = "  main/MyManySmallOrders: {organisation: shop-uk}\n  main/MyShop:"
+    edit(shop / "k2x.yaml", "  main/MyShop:", second)
+    edit(
+        rules / "shop-uk.yaml",
+        "  main/MyShop:",
+        f"  main/MyManySmallOrders: {{prefix: SMALL-, {_SMALL}}}\n  main/MyShop:",
+    )
+    assert check(shop).exit_code == 0, check(shop).output
+    found = load(rules / "shop-uk.yaml")
+    assert found.settlements["stripe:GBP"].clearing_account == found.stores["main/MyShop"].payments["Stripe:GBP"]
+    assert found.stores["main/MyShop"].on_other_money == "reissue"
+    small = found.stores["main/MyManySmallOrders"]
+    assert (small.posting.mode, small.on_other_money) == ("summary", "hold")
+    edit(rules / "default.yaml", "mode: summary, from", "mode: sumary, from")
+    assert check(shop).exit_code == 1, "it is what was uncommented that is checked"
 
 
 def test_init_overwrites_nothing(shop: Path) -> None:
