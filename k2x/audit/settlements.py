@@ -228,7 +228,8 @@ def _part(
 def _differences(body: Mapping[str, Any], kind: str, ours: Mapping[str, Any], theirs: BankDocument) -> list[str]:
     if kind == "bank_transaction":
         pairs = [
-            ("total", f"{ours['Type']} {Decimal(body['transaction_total'])}", f"{theirs.type} {theirs.total}"),
+            ("type", ours["Type"], theirs.type),
+            ("total", Decimal(body["transaction_total"]), theirs.total),
             ("tax", Decimal(body["transaction_tax"]), theirs.tax),
             ("account", body["clearing_account"].casefold(), theirs.account_id.casefold()),
         ]

@@ -118,6 +118,12 @@ def test_one_that_is_in_xero_as_it_was_posted_is_clean() -> None:
     assert (verdict.state, verdict.findings, verdict.day) == ("posted", [], date(2026, 11, 22))
 
 
+def test_xero_s_way_of_writing_an_amount_is_no_difference() -> None:
+    """It shows numbers: 3.10 is 3.1 in its answers."""
+    (verdict,) = Shop().posted().judged(replace(FEES, total=Decimal("3.1")), replace(PAYOUT, total=Decimal("96.9")))
+    assert verdict.findings == []
+
+
 @pytest.mark.parametrize(
     ("books", "code"),
     [
