@@ -1,4 +1,5 @@
 """A shop for each way in, all feeding one Xero organisation: what is done in the shop, and how it ends in Xero.
+A second store of each feeds another organisation, with one invoice a day.
 
 The shops, receiver, reader, poller, CDC and write-back run in the test's own loop; streams, the sink and Xero's sandbox
 are processes. Each shop is a Kentico installation of its own, read and told of in one way only.
@@ -17,7 +18,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,15 @@ from schemas.delivery import Deliverer
 from schemas.ids import CommittedIds
 from tests.bench.rig import free_port
 
-SITE = "GoatUK"
+SITE, DAILY_SITE = "GoatUK", "GoatDE"
+ORGS = {SITE: "uk", DAILY_SITE: "de"}
 CODEC = Codec(CommittedIds())
 SOURCES = ("webhook", "hint", "poll", "cdc", "outbox", "storeapi", "xwebhook", "xpoll")
 XPERIENCE = frozenset({"xwebhook", "xpoll"})
 TELLING = frozenset({"webhook", "outbox", "xwebhook"})
 """They carry whole events, so they can say what Kentico keeps nowhere."""
+ONE_STORE = XPERIENCE | {"cdc"}
+"""Xperience has one site here; of a row that is deleted CDC does not say whose it was, if an instance has several."""
 REFUNDED = "5.00"
 _WRITE_BACK = {"number": "OrderXeroInvoiceNumber", "status": "OrderXeroStatus"}
 _SECRET = "the secret of every shop here"
@@ -85,6 +89,10 @@ class Source:
         await self.tell(event_type, ORDER, rows.order, self.shop.order_data(rows))
 
 
+def _secret(org: str) -> str:
+    return f"COVERAGE_XERO_{org.upper()}"
+
+
 def _taxed(shop: Shop, order_id: int) -> bool:
     """Whether some of its goods are taxed. In Xperience an order of zero-rated goods alone, with taxed shipping, looks
     like one that a migration left without rates, and is refused."""
@@ -112,7 +120,9 @@ class Coverage:
     # -- up and down --------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        os.environ.update({"COVERAGE_SECRET": _SECRET, "COVERAGE_XERO": demo_client_secret("uk")})
+        os.environ.update(
+            {"COVERAGE_SECRET": _SECRET} | {_secret(org): demo_client_secret(org) for org in ORGS.values()}
+        )
         self._start("xero", "-m", "connectors.xero.sandbox", "--port", str(self._xero_port), "--minute-limit", "3000")
         for number, name in enumerate(SOURCES):
             server = Sandbox(self.home / name)
@@ -190,17 +200,28 @@ class Coverage:
                 "api_url": f"{self._xero}/api.xro/2.0",
                 "token_url": f"{self._xero}/connect/token",
                 "budget": {"minute": 3000},
-                "sink": {"session_timeout_s": 10.0, "intention_lapse_s": 5.0, "deadline_s": 15.0},
+                "sink": {
+                    "session_timeout_s": 10.0,
+                    "intention_lapse_s": 5.0,
+                    "deadline_s": 15.0,
+                    "summary_quiet_s": 1.0,
+                },
             },
             "organisations": {
-                "uk": {
-                    "client_id": demo_client_id("uk"),
-                    "client_secret_env": "COVERAGE_XERO",
-                    "rules": str(self.home / "uk.yaml"),
+                org: {
+                    "client_id": demo_client_id(org),
+                    "client_secret_env": _secret(org),
+                    "rules": str(self.home / f"{org}.yaml"),
                 }
+                for org in ORGS.values()
             },
             "instances": {name: self._instance(name) for name in SOURCES},
-            "stores": {f"{name}/{SITE}": {"organisation": "uk"} for name in SOURCES},
+            "stores": {
+                f"{name}/{site}": {"organisation": org}
+                for site, org in ORGS.items()
+                for name in SOURCES
+                if site == SITE or name not in ONE_STORE
+            },
             "debounce_s": 0.3,
             "ports": {"metrics": {}},
         }
@@ -227,6 +248,18 @@ class Coverage:
         }
         rules |= {"defaults": defaults, "stores": stores}
         (self.home / "uk.yaml").write_text(yaml.safe_dump(rules), "utf-8")
+        daily = yaml.safe_load((shipped / "de.yaml").read_text("utf-8"))
+        posting = {"mode": "summary", "from": date(2015, 1, 1), "grace_minutes": 0}
+        payments = daily["stores"]["emea/GoatDE"]["payments"]
+        daily["stores"] = {
+            f"{name}/{DAILY_SITE}": {
+                "prefix": f"{name}-de-", "posting": posting, "payments": payments,
+                "contacts": {"name": f"Sales of {name}"},
+            }
+            for name in SOURCES
+            if name not in ONE_STORE
+        }  # fmt: skip
+        (self.home / "de.yaml").write_text(yaml.safe_dump(daily), "utf-8")
         return load(self.home / "k2x.yaml")
 
     def _instance(self, name: str) -> dict[str, Any]:
@@ -263,10 +296,11 @@ class Coverage:
 
         async def outbox(event_type: str, table: Table, row: Row, data: dict[str, Any] | None) -> None:
             with shop.database.transaction():
-                shop._post(event_type, table, row, shop.catalogue.sites[SITE].id, data)
+                shop._post(event_type, table, row, row.get("OrderSiteID") or shop.catalogue.sites[SITE].id, data)
 
         async def whole(event_type: str, table: Table, row: Row, data: dict[str, Any] | None) -> None:
-            await self._post(name, shop.envelope(event_type, table, row, shop.catalogue.sites[SITE].id, data))
+            site = row.get("OrderSiteID") or shop.catalogue.sites[SITE].id
+            await self.post(name, shop.envelope(event_type, table, row, site, data))
 
         async def hint(event_type: str, table: Table, row: Row, data: dict[str, Any] | None) -> None:
             await whole(event_type, table, row, None)
@@ -277,12 +311,13 @@ class Coverage:
             found = None if data is None else await self._xperience(server, table, row)
             if found is not None and data is not None and "refund" in data:
                 found["refund"] = data["refund"]
-            await self._post(name, event if found is None else event | {"data": found})
+            await self.post(name, event if found is None else event | {"data": found})
 
         ways = {"webhook": whole, "hint": hint, "storeapi": hint, "outbox": outbox, "xwebhook": xperience}
         return ways.get(name, nothing)
 
-    async def _post(self, instance: str, event: dict[str, Any]) -> None:
+    async def post(self, instance: str, event: dict[str, Any]) -> None:
+        """A signed event to the receiver."""
         body = json.dumps(event).encode()
         stamp = str(int(time.time()))
         mac = hmac.new(_SECRET.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
@@ -335,6 +370,10 @@ class Coverage:
                     order_id = source.shop.place(kind, SITE, f"{source.name}-{what}", None)
                 source.orders[what] = order_id
                 await source.changed("order.created", order_id)
+            if source.name not in ONE_STORE:
+                order_id = source.shop.place("locked_period", DAILY_SITE, source.name, None)  # of a day long past
+                source.orders["daily"] = order_id
+                await source.changed("order.created", order_id)
 
     async def change(self) -> None:
         """What may happen to an order, its customer and its products afterwards."""
@@ -375,8 +414,8 @@ class Coverage:
 
     # -- how it ended -------------------------------------------------------------------------------------------
 
-    async def books(self) -> dict[str, Any]:
-        found: dict[str, Any] = (await self._client.get(f"{self._xero}/_sandbox/books/uk")).json()
+    async def books(self, org: str = "uk") -> dict[str, Any]:
+        found: dict[str, Any] = (await self._client.get(f"{self._xero}/_sandbox/books/{org}")).json()
         return found
 
     def outcomes(self) -> dict[tuple[str, str], set[str]]:

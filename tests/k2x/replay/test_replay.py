@@ -321,6 +321,27 @@ def test_five_redrives_are_five_whether_streams_or_the_sink_refuses(town: Town) 
     assert (sixth.exit_code, "quarantined" in sixth.output) == (1, True)
 
 
+def test_a_credit_note_of_an_order_issued_anew_is_watched_over(town: Town) -> None:
+    """By hand its money back is deleted, then it is voided: `k2x reconcile` names the order and what is off."""
+    notes = [note["CreditNoteNumber"] for note in town.export(town.org)["credit_notes"]]
+    note = next(number for number in notes if number.endswith("-reissue1"))
+    former = note.removeprefix("CN-").removesuffix("-reissue1")
+    order, before = f"emea|{former.removeprefix('UK-')}", reconciled(town)
+    assert not {found for found in before if found[2] == order}
+    town.edit(org=town.org, action="delete_payment", number=note, credit=True)
+    assert reconciled(town) - before == {("drifted", "refund_unpaid", order, former)}
+    town.edit(org=town.org, action="void", number=note, credit=True)
+    assert reconciled(town) - before == {("doubled", "former_not_credited", order, former)}
+
+
+def reconciled(town: Town) -> set[tuple[str, str, str, str]]:
+    """(kind, code, order, invoice) of what `k2x reconcile` finds."""
+    done = town.k2x("reconcile", "--json", "--grace", "0", "--org", town.org)
+    assert done.exit_code in (0, 1), done.output
+    findings = json.loads(done.stdout)["findings"]
+    return {(one["kind"], one["code"], one["order"] or "", one["invoice"] or "") for one in findings}
+
+
 def _refused_again(town: Town, asked: tuple[str, ...], count: int) -> list[dict[str, Any]]:
     listed = town.k2x("dlt", "ls", *asked, "--json").stdout.splitlines()
     return [letter for letter in map(json.loads, listed) if letter["sent_again"] == count]
