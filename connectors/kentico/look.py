@@ -52,6 +52,8 @@ _REMEDIES = {
     404: "rest.url is not the administration application's /rest",
 }
 _AHEAD = timedelta(minutes=10)
+# From UTC+14 to UTC-12; more is no time zone's doing.
+_FURTHEST_ZONES = timedelta(hours=26)
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,13 @@ def _clocks(rows: list[Row], instance: InstanceSettings, server: datetime | None
     if newest is None or newest <= (server or now) + _AHEAD:
         return []
     ahead = newest - (server or now)
+    if ahead > _FURTHEST_ZONES:
+        order = rows[0].get(orders_of(instance.dialect).key)
+        text = (
+            f"order {order} was modified on {newest:%Y-%m-%d}, which is {ahead.days:,} day(s) in the future: such orders "
+            "are refused until they are saved in Kentico again"
+        )
+        return [Sight("warning", text)]
     text = (
         f"the newest order was modified {ahead.total_seconds() / 3600:.1f} h in the future: time_zone "
         f"{instance.time_zone} is not the one of Kentico's web server"

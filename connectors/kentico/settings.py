@@ -218,3 +218,4 @@ class WritebackSettings(_Process):
     concurrent: int = Field(4, ge=1, le=32)
     batch: int = Field(100, ge=1, le=1000)
     outage_pause_s: float = Field(1.0, gt=0)
+    grace_s: float = Field(30.0, ge=0, description="how long an order whose write fails alone is tried again")

@@ -1,9 +1,10 @@
 """Writes results into custom columns of Kentico's orders, by partial PUT, or PATCH to Xperience. Off by default.
 
 Guarantee: an offset of the write-back topic is committed only after the columns hold the value, or the record is on the
-dead letters. Many orders are read in one request before they are written: equal values are not, so a write-back, its
-echo and the echo's result end there. A write is a request an order, as Kentico has no other. After it a mark goes to
-the changes topic, by which the reader knows the echo (see echo).
+dead letters. An outage is waited out; an order that alone makes Kentico fail is tried for its grace, then is a dead
+letter, and holds up no other. Many orders are read in one request before they are written: equal values are not, so a
+write-back, its echo and the echo's result end there. A write is a request an order, as Kentico has no other. After it a
+mark goes to the changes topic, by which the reader knows the echo (see echo).
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ import structlog
 
 from connectors.kentico import metrics, times
 from connectors.kentico.echo import BEFORE_HEADER, WRITTEN_BACK
-from connectors.kentico.errors import BadValue, RestError, RestNotFound, RestRefused, WriteBackRefused
+from connectors.kentico.errors import (
+    BadValue,
+    RestError,
+    RestNotFound,
+    RestRefused,
+    RestUnavailable,
+    RestUnreadable,
+    WriteBackRefused,
+)
 from connectors.kentico.events import ORDER
 from connectors.kentico.intake import Intake, Taken
 from connectors.kentico.receiver import Delivers
@@ -62,6 +71,7 @@ class _Lane:
         self._instance = instance
         self._orders = orders_of(instance.dialect)
         self._woken = asyncio.Event()
+        self._failing: dict[str, float] = {}  # orders that alone make Kentico fail: since when
 
     def __len__(self) -> int:
         return sum(len(writes) for writes in self.orders.values())
@@ -81,25 +91,32 @@ class _Lane:
                 self._woken.clear()
                 await self._woken.wait()
                 continue
-            problem = await self._all(batch, stop)
-            if problem is None:
+            problem, outage = await self._all(batch, stop)
+            if not outage:
                 pause = self._owner.settings.outage_pause_s
+            if problem is None:
                 continue
             log.warning("writeback.waiting", instance=self._instance.name, pause_s=pause, problem=problem)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
+            if outage:
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
 
-    async def _all(self, batch: Sequence[_Write], stop: asyncio.Event) -> str | None:
-        """Read all at once, then write some at a time until a transient problem."""
+    async def _all(self, batch: Sequence[_Write], stop: asyncio.Event) -> tuple[str | None, bool]:
+        """Read all at once, then write some at a time; the problem, and whether it is an outage, not some orders' own."""
         known = await self._known(batch)
         size = self._owner.settings.concurrent
+        own: str | None = None
         for start in range(0, len(batch), size):
-            problems = await asyncio.gather(*(self._one(write, known) for write in batch[start : start + size]))
-            problem = next((p for p in problems if p is not None), None)
-            if problem is not None or stop.is_set():
-                return problem
-        return None
+            part = batch[start : start + size]
+            problems = await asyncio.gather(*(self._one(write, known) for write in part))
+            for write, problem in zip(part, problems, strict=True):
+                if problem is not None and write.value["order_id"] not in self._failing:
+                    return problem, True
+                own = own or problem
+            if stop.is_set():
+                break
+        return own, False
 
     async def _known(self, batch: Sequence[_Write]) -> dict[int, Row]:
         """The orders as they are, by id: those of a batch that are there. Empty where the list fails, as it may for a
@@ -126,6 +143,7 @@ class _Lane:
             metrics.WRITEBACK_OUTCOMES.labels(self._instance.name, "retried").inc()
             return problem
         write.taken.tracker.done(write.taken.offset)
+        self._failing.pop(write.value["order_id"], None)
         writes = self.orders[write.value["order_id"]]
         writes.popleft()
         if not writes:
@@ -140,6 +158,13 @@ class _Lane:
             if problem is not None:
                 return problem
             outcome = "dead_letter"
+        except (RestUnavailable, RestUnreadable) as error:
+            problem = str(error)
+            if await self._given_up(write, error):
+                problem = await self._owner.refuse(write.taken, self._reason(write, error))
+            if problem is not None:
+                return problem
+            outcome = "dead_letter"
         except (RestError, NotDelivered) as error:
             return str(error)
         except Exception as error:
@@ -147,6 +172,15 @@ class _Lane:
             return f"a fault of k2x: {type(error).__name__}: {error}"
         metrics.WRITEBACK_OUTCOMES.labels(self._instance.name, outcome).inc()
         return None
+
+    async def _given_up(self, write: _Write, error: RestUnavailable | RestUnreadable) -> bool:
+        """Whether this order alone makes Kentico fail, which answers otherwise, and has done so for its grace."""
+        order_id, now = write.value["order_id"], asyncio.get_running_loop().time()
+        alone = error.status in (200, 201, 500) and await self.rest.probe([self._orders.object_type])
+        if not alone:
+            self._failing.pop(order_id, None)
+            return False
+        return now - self._failing.setdefault(order_id, now) >= self._owner.settings.grace_s
 
     async def _written(self, write: _Write, known: Mapping[int, Row]) -> str:
         if not self._instance.writeback_columns:
@@ -209,6 +243,12 @@ class _Lane:
             of, code = ErrorClass.MAPPING, "writeback_column"
             hint = (
                 "add the custom column to Kentico's order class and to the instance's write-back columns, then redrive"
+            )
+        elif isinstance(error, RestUnavailable | RestUnreadable):
+            of, code = ErrorClass.VALIDATION, "unwritable"
+            hint = (
+                "Kentico answers for other orders: its event log says what fails when this one is saved; mend it, then "
+                "redrive"
             )
         elif isinstance(error, RestNotFound):
             of, code = ErrorClass.VALIDATION, "not_found"

@@ -7,6 +7,7 @@ import pytest
 from connectors.kentico.look import Sight, look
 from connectors.kentico.rest import KenticoRest
 from connectors.kentico.sandbox.rest import Fault
+from connectors.kentico.sandbox.schema import ORDER
 from connectors.kentico.sandbox.server import Sandbox
 from tests.connectors.kentico.conftest import utc_now
 from tests.connectors.kentico.rig import instance
@@ -51,6 +52,15 @@ async def test_a_time_zone_that_puts_orders_into_the_future_is_an_error(
     (sight,) = await looked(sandbox, time_zone=zone)
     assert (sight.level == "ok") is fits
     assert fits or f"time_zone {zone} is not the one of Kentico's web server" in sight.text
+
+
+async def test_a_stamp_of_the_far_future_is_that_orders_fault_and_no_time_zones(sandbox: Sandbox) -> None:
+    shop = sandbox.shops["emea"]
+    odd = shop.place("plain", "GoatUK", 1, None)
+    shop.database.update(ORDER, odd, {"OrderLastModified": "2099-01-01T00:00:00.0000000"})
+    (sight,) = await looked(sandbox)
+    assert sight.level == "warning"
+    assert f"order {odd} was modified on 2099-01-01" in sight.text
 
 
 async def test_an_address_where_nothing_answers_is_said_once(sandbox: Sandbox) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from connectors.kentico.sandbox.rest import Fault
 from connectors.kentico.sandbox.schema import ORDER
 from connectors.kentico.sandbox.server import Sandbox
 from connectors.kentico.settings import WritebackSettings
@@ -68,3 +69,37 @@ async def test_a_column_that_kentico_lacks_is_a_letter_of_its_order_and_the_othe
         await until(lambda: len(broker.letters(topics.WRITEBACK)) == 2, 60, 0.3)
     letters = {letter["key"]: letter["x-error-code"] for letter in broker.letters(topics.WRITEBACK)}
     assert letters == {f"emea|{bad}": "refused", f"emea|{gone}": "not_found"}
+
+
+async def test_an_order_that_alone_makes_kentico_fail_holds_up_no_other_and_is_a_letter_after_its_grace(
+    broker: Broker, sandbox: Sandbox
+) -> None:
+    poison, *others = placed(sandbox, 6)
+    shop = sandbox.shops["emea"]
+    sandbox.rest.faults.append(Fault("error500", "emea", f"ecommerce.order/{poison}"))
+    wishes = [wish(one, OrderXeroStatus="PAID") for one in (poison, *others)]
+    broker.send("writeback", topics.WRITEBACK, wishes)
+    process = writing(broker, sandbox, concurrent=2, grace_s=0.5)
+    async with running(process.run):
+        await until(lambda: len(broker.letters(topics.WRITEBACK)) == 1, 60, 0.2)
+        await until(lambda: all(shop.database.get(ORDER, one)["OrderXeroStatus"] == "PAID" for one in others), 60, 0.1)
+        await until(lambda: broker.committed(broker.group("writeback"), topics.WRITEBACK) == 6, 60, 0.3)
+    (letter,) = broker.letters(topics.WRITEBACK)
+    assert (letter["key"], letter["x-error-code"]) == (f"emea|{poison}", "unwritable")
+    assert "event log" in letter["x-error-hint"]
+
+
+@pytest.mark.parametrize("kind", ["error503", "cut", "unauthorized"])
+async def test_an_outage_of_the_service_is_waited_out_and_nothing_is_a_letter(
+    broker: Broker, sandbox: Sandbox, kind: str
+) -> None:
+    ids = placed(sandbox, 3)
+    shop = sandbox.shops["emea"]
+    sandbox.rest.faults.append(Fault(kind, "emea"))
+    broker.send("writeback", topics.WRITEBACK, [wish(one, OrderXeroStatus="PAID") for one in ids])
+    process = writing(broker, sandbox, grace_s=0.0)
+    async with running(process.run):
+        await until(lambda: process.lanes["emea"].rest.calls >= 4, 60, 0.1)
+        sandbox.rest.faults.clear()
+        await until(lambda: all(shop.database.get(ORDER, one)["OrderXeroStatus"] == "PAID" for one in ids), 60, 0.1)
+    assert broker.letters(topics.WRITEBACK) == []
