@@ -95,8 +95,8 @@ def _clocks(rows: list[Row], instance: InstanceSettings, server: datetime | None
     if ahead > _FURTHEST_ZONES:
         order = rows[0].get(orders_of(instance.dialect).key)
         text = (
-            f"order {order} was modified on {newest:%Y-%m-%d}, which is {ahead.days:,} day(s) in the future: such orders "
-            "are refused until they are saved in Kentico again"
+            f"order {order} was modified on {newest:%Y-%m-%d}, which is {ahead.days:,} day(s) in the future: such "
+            "orders are refused until they are saved in Kentico again"
         )
         return [Sight("warning", text)]
     text = (

@@ -103,7 +103,7 @@ class _Lane:
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     async def _all(self, batch: Sequence[_Write], stop: asyncio.Event) -> tuple[str | None, bool]:
-        """Read all at once, then write some at a time; the problem, and whether it is an outage, not some orders' own."""
+        """Read all at once, then write some at a time; the problem, and whether it is an outage."""
         known = await self._known(batch)
         size = self._owner.settings.concurrent
         own: str | None = None
