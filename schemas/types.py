@@ -267,6 +267,7 @@ class Change(TypedDict):
     occurred_at: datetime | None
     received_at: datetime
     traceparent: str | None
+    site_id: int | None
 
 
 class Contact(TypedDict):

@@ -189,6 +189,7 @@ class Bringer:
             "occurred_at": None,
             "received_at": now,
             "traceparent": None,
+            "site_id": None,
         }
 
     def _content(self, object_type: str, data: Mapping[str, Any]) -> _Sent:

@@ -57,11 +57,12 @@ _DATES = {"COM_Order": "OrderDate", "Commerce_Order": "OrderCreatedWhen"}
 
 @dataclass(frozen=True)
 class Wanted:
-    """An object to be read again. `deleted`: its own row is gone."""
+    """An object to be read again. `deleted`: its own row is gone; then `site_id` is what it said last."""
 
     object_type: str
     object_id: int
     deleted: bool = False
+    site_id: int | None = None
 
 
 def wanted(
@@ -79,7 +80,8 @@ def wanted(
         return noise
     own_row = change.op == "d" and change.table in _DATES
     ids = dict.fromkeys(_id(row, captured.owner, change.table) for row in change.rows)
-    return [Wanted(captured.of, object_id, own_row) for object_id in ids]
+    site = (change.before or {}).get("OrderSiteID") if own_row else None
+    return [Wanted(captured.of, object_id, own_row, site if type(site) is int else None) for object_id in ids]
 
 
 def _noise(

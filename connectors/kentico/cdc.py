@@ -224,6 +224,7 @@ class Cdc:
             "occurred_at": at,
             "received_at": now,
             "traceparent": None,
+            "site_id": one.site_id,
         }
         known = batch.hints.get(key)
         # Topics are no sequence: an item's deletion may be met after its order's.

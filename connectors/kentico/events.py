@@ -172,6 +172,7 @@ def hint(row: Any, path: str, instance: InstanceSettings, received_at: datetime)
         "occurred_at": None,
         "received_at": received_at,
         "traceparent": None,
+        "site_id": None,
     }
 
 
@@ -254,6 +255,7 @@ def _change(facts: Facts, object_type: str, object_id: int, object_guid: str | N
         "occurred_at": facts.observed_at,
         "received_at": facts.received_at,
         "traceparent": facts.traceparent,
+        "site_id": None,
     }
     return Routed("change", value, object_type, object_id, lacking)
 

@@ -121,6 +121,7 @@ class Lane:
             reads = await self._reading.read(batch[0].key[0], [pending.key[1] for pending in batch])
             outcome = _Outcome()
             for pending in batch:
+                await self._name_site(pending, reads[pending.key[1]])
                 self._decide(pending, reads[pending.key[1]], observed_at, outcome)
             await self._deliver.deliver(outcome.records)
         except (RestError, NotDelivered) as error:
@@ -132,6 +133,12 @@ class Lane:
             return f"a fault of k2x: {type(error).__name__}: {error}"
         self._finish(outcome)
         return None
+
+    async def _name_site(self, pending: Pending, read: Read | Exception) -> None:
+        """Whose order it was: of a deleted row CDC knows the site's id, and no order is there that would tell more."""
+        change = pending.hint.change
+        if pending.deleted and isinstance(read, Missing) and pending.site_id and not change["site_name"]:
+            change["site_name"] = await self._reading.site(pending.site_id)
 
     def _all_wait(self, batch: Sequence[Pending]) -> None:
         for pending in batch:

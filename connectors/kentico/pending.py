@@ -61,6 +61,7 @@ class Pending:
     due: float
     offsets: list[tuple[Tracker, int]] = field(default_factory=list)
     deleted: bool = False
+    site_id: int | None = None
     replay: bool = False
     retries: int = 0
     retry_since: float | None = None
@@ -94,6 +95,7 @@ class Debounce:
         pending.hint = hint
         pending.offsets.append((hint.tracker, hint.offset))
         pending.deleted = pending.deleted or change["event_type"] == "order.deleted"
+        pending.site_id = change["site_id"] or pending.site_id
         pending.replay = pending.replay or change["source"] == "REPLAY"
         pending.due = max(pending.due, min(now + self._debounce_s, pending.since + _LONGEST_WAIT * self._debounce_s))
 
@@ -105,6 +107,7 @@ class Debounce:
             pending.hint = newer.hint
             pending.offsets += newer.offsets
             pending.deleted = pending.deleted or newer.deleted
+            pending.site_id = newer.site_id or pending.site_id
             pending.replay = pending.replay or newer.replay
         self._waiting[pending.key] = pending
 

@@ -29,6 +29,9 @@ class Reads(Protocol):
     async def read(self, object_type: str, ids: Sequence[int]) -> dict[int, Read | Exception]:
         """Each id with what was found; an id that alone spoils the answer, with its error. An outage is raised."""
 
+    async def site(self, site_id: int) -> str | None:
+        """The name of a site, for an order that can be read no more."""
+
 
 # What the rows come from: where each of these answers, it is an id that spoils the batch.
 _TYPES: Mapping[str, tuple[str, ...]] = {
@@ -67,6 +70,11 @@ class Reading:
             metrics.READER_BATCH_REQUESTS.labels(self._instance.name).observe(requests)
             log.info("reader.batch", instance=self._instance.name, orders=len(ids), requests=requests)
         return reads
+
+    async def site(self, site_id: int) -> str | None:
+        """The name of a site, for an order that can be read no more."""
+        row = (await self._lookups.tables((), ())).sites.get(site_id)
+        return None if row is None else str(row["SiteName"])
 
     async def _read_or_halve(self, object_type: str, ids: Sequence[int]) -> dict[int, Read | Exception]:
         try:

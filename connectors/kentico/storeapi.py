@@ -127,6 +127,12 @@ class StoreApiReading:
         reads: dict[int, Read | Exception] = {i: Missing() for i in ids if i not in found and i not in failed}
         return reads | failed | await self._joined(found)
 
+    async def site(self, site_id: int) -> str | None:
+        """Its own, where it is told; else as the REST service has it."""
+        if self._instance.site is not None or self._tables is None:
+            return self._instance.site
+        return await self._tables.reading.site(site_id)
+
     async def _joined(self, found: Mapping[int, Row]) -> dict[int, Read | Exception]:
         reads: dict[int, Read | Exception] = {}
         datas: dict[int, Row] = {}

@@ -231,6 +231,7 @@ class _Lane:
             "occurred_at": new,
             "received_at": now,
             "traceparent": write.value["traceparent"],
+            "site_id": None,
         }
         key = f"{self._instance.name}|{ORDER}|{order_id}".encode()
         value = self._owner.codec.encode("change", change)

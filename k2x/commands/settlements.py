@@ -99,6 +99,7 @@ def _tell(new: list[Settlement], same: int, bad: list[tuple[int, str]], dry_run:
 
 def _brief(value: Settlement) -> dict[str, Any]:
     return {
+        "instance": value["instance"],
         "settlement": key_part(value),
         "paid_at": value["paid_at"].isoformat(),
         "payout": f"{value['payout']:.2f}",

@@ -56,8 +56,6 @@ SOURCES = ("webhook", "hint", "poll", "cdc", "outbox", "storeapi", "xwebhook", "
 XPERIENCE = frozenset({"xwebhook", "xpoll"})
 TELLING = frozenset({"webhook", "outbox", "xwebhook"})
 """They carry whole events, so they can say what Kentico keeps nowhere."""
-ONE_STORE = XPERIENCE | {"cdc"}
-"""Xperience has one site here; of a row that is deleted CDC does not say whose it was, if an instance has several."""
 REFUNDED = "5.00"
 _WRITE_BACK = {"number": "OrderXeroInvoiceNumber", "status": "OrderXeroStatus"}
 _SECRET = "the secret of every shop here"
@@ -220,7 +218,7 @@ class Coverage:
                 f"{name}/{site}": {"organisation": org}
                 for site, org in ORGS.items()
                 for name in SOURCES
-                if site == SITE or name not in ONE_STORE
+                if site == SITE or name not in XPERIENCE
             },
             "debounce_s": 0.3,
             "ports": {"metrics": {}},
@@ -257,7 +255,7 @@ class Coverage:
                 "contacts": {"name": f"Sales of {name}"},
             }
             for name in SOURCES
-            if name not in ONE_STORE
+            if name not in XPERIENCE
         }  # fmt: skip
         (self.home / "de.yaml").write_text(yaml.safe_dump(daily), "utf-8")
         return load(self.home / "k2x.yaml")
@@ -370,7 +368,7 @@ class Coverage:
                     order_id = source.shop.place(kind, SITE, f"{source.name}-{what}", None)
                 source.orders[what] = order_id
                 await source.changed("order.created", order_id)
-            if source.name not in ONE_STORE:
+            if source.name not in XPERIENCE:
                 order_id = source.shop.place("locked_period", DAILY_SITE, source.name, None)  # of a day long past
                 source.orders["daily"] = order_id
                 await source.changed("order.created", order_id)

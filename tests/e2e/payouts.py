@@ -56,6 +56,12 @@ def booked(source: Source, how: str, books: dict[str, Any]) -> bool:
     return amounts == [[FEES], [wanted["payout"]]]
 
 
+async def listed(coverage: Coverage) -> dict[str, str]:
+    """What `k2x settlements ls` says became of each: marker → outcome."""
+    said = json.loads(await asyncio.to_thread(_k2x, coverage.home / "k2x.yaml", "ls", "--json"))
+    return {f"{row['instance']}/{row['settlement']}": row["outcome"] for row in said}
+
+
 def _event(source: Source) -> dict[str, Any]:
     catalogue, sequence = source.shop.catalogue, source.shop.database.take("shop.outbox")
     return payload.event(
@@ -75,8 +81,13 @@ async def _tell(coverage: Coverage, source: Source, event: dict[str, Any]) -> No
 
 
 def _import(config: Path, instance: str, file: Path) -> str:
-    """`k2x settlements import` as a person would run it."""
-    arguments = ["settlements", "import", str(file), "--instance", instance, "--gateway", "stripe", "--site", SITE]
-    done = CliRunner().invoke(main, [*arguments, "--json", "--config", str(config)])
+    where = ("--instance", instance, "--gateway", "stripe", "--site", SITE)
+    return _k2x(config, "import", str(file), *where, "--json")
+
+
+def _k2x(config: Path, *arguments: str) -> str:
+    """The JSON of `k2x settlements …`, as a person would run it."""
+    done = CliRunner().invoke(main, ["settlements", *arguments, "--config", str(config)])
     assert done.exit_code == 0, done.output
-    return next(one for one in done.stdout.splitlines() if one.startswith("{"))  # others of this process log meanwhile
+    # Others of this process log meanwhile.
+    return next(one for one in done.stdout.splitlines() if one.startswith(("{", "[{")))

@@ -14,8 +14,8 @@ import pytest
 
 from connectors.kentico.sandbox.schema import ORDER
 from k2x.embedded import EmbeddedKafka
-from tests.e2e.coverage import DAILY_SITE, ONE_STORE, REFUNDED, SITE, SOURCES, TELLING, XPERIENCE, Coverage, Source
-from tests.e2e.payouts import booked, pay_out
+from tests.e2e.coverage import DAILY_SITE, REFUNDED, SITE, SOURCES, TELLING, XPERIENCE, Coverage, Source
+from tests.e2e.payouts import booked, listed, pay_out
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(600)]
 
@@ -36,7 +36,7 @@ _UNTOLD = {"refunded": "– ³", "event": "– ⁴"}
 NOT_THERE = {
     ("xpoll", "customer"): "– ¹", ("xwebhook", "product"): "– ²", ("xpoll", "product"): "– ²",
     **{(name, kind): mark for name in SOURCES if name not in TELLING for kind, mark in _UNTOLD.items()},
-    **{(name, "daily"): "– ⁵" for name in ONE_STORE},
+    **{(name, "daily"): "– ⁵" for name in XPERIENCE},
 }  # fmt: skip
 
 
@@ -82,6 +82,8 @@ async def test_every_way_in_with_every_kind_of_change_ends_in_the_right_state(co
     except AssertionError as error:
         missing = [place for place, end in found.items() if not end]
         raise AssertionError(f"{error}: {missing}; {coverage.outcomes()}") from None
+    wanted = {f"{name}/stripe/po-file" for name in SOURCES} | {f"{name}/stripe/po-event" for name in TELLING}
+    assert await listed(coverage) == dict.fromkeys(wanted, "posted")
     page = _page(found)
     if os.environ.get("K2X_WRITE_DOCS"):
         PAGE.write_text(page, "utf-8")
@@ -215,7 +217,7 @@ def _page(found: dict[tuple[str, str], str]) -> str:
             "",
             "⁴ Kentico keeps no payouts: a whole event tells of one, or a file ([settlements.md](settlements.md)).",
             "",
-            "⁵ This instance has one store here, which posts order by order. A summary is made of commands, whatever "
+            "⁵ Xperience has one site here, which posts order by order. A summary is made of commands, whatever "
             "way their orders came ([summaries.md](summaries.md)).",
             "",
         ]

@@ -128,6 +128,7 @@ async def test_checkouts_edits_and_deletions_come_out_whole_and_stock_is_no_news
         assert len(newest[order_id]["items"]) == truth["lines"]
     assert newest[second]["items"][0]["OrderItemText"] == rig.shop.load(second).items[0]["OrderItemText"]
     assert (newest[gone]["deleted"], newest[gone]["event_type"]) == (True, "order.deleted")
+    assert newest[gone]["site_name"] == rig.shop.database.truth(gone)["site"], "the instance has several stores"
     assert rig.broker.everything(topics.PRODUCTS)[0]["SKUName"] == "Plunger, large"
     assert {kind for kind, *_ in rig.hints} == {"ecommerce.order", "ecommerce.sku"}
     assert counted("k2x_cdc_records_total", **stock) > before
