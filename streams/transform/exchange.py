@@ -22,6 +22,12 @@ def currency(draft: Draft) -> None:
     """Currency, its decimals, totals in it, and the rate to the organisation's base currency."""
     order, store = draft.order, draft.store
     row = order["currency"]
+    if row is None and order["dialect"] == "K13" and order["order"]["OrderCurrencyID"] is not None:
+        raise invalid(
+            "currency_unknown",
+            f"{draft.who}: OrderCurrencyID is {order['order']['OrderCurrencyID']}, and no such currency came with it",
+            "Restore the currency in Kentico, or send `currency` with the order; then redrive.",
+        )
     if row is None and store.rules.currency is None:
         raise unmapped(
             "currency_missing",
@@ -110,8 +116,26 @@ def _own_rate(draft: Draft) -> Decimal | None:
                 f"{rounded(made, unit_of(base))} {base}: the order's rate is not taken"
             )
             return None
+    odd = _item_apart(draft, main / total, unit_of(base))
+    if odd is not None:
+        draft.findings.append(f"{odd}: the order's rate is not taken")
+        return None
     rate = rounded(total / main, SIX)
     return rate if ZERO < rate < _RATE_MAX else None
+
+
+def _item_apart(draft: Draft, factor: Decimal, unit: Decimal) -> str | None:
+    """An item whose own amount in the base currency is not what the order's totals make of it; None: they agree. Both
+    amounts were rounded once."""
+    total = draft.order["order"]["OrderTotalPrice"]
+    for item in draft.order["items"]:
+        price, main = item["OrderItemTotalPrice"], item["OrderItemTotalPriceInMainCurrency"]
+        if main and price > 0 and abs(main - price * factor) > unit * (ONE + price / total):
+            name, made = item["OrderItemSKUName"], rounded(price * factor, unit)
+            return (
+                f"OrderItemTotalPriceInMainCurrency of {name} is {text(main)}, but by the order's totals it is {made}"
+            )
+    return None
 
 
 def _check_plausible(draft: Draft, rate: Decimal, table: Decimal, within: Decimal) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from streams.workflow import run
 from tests.streams.transform.example import (
+    FILTERS,
     INCLUSIVE,
     NOW,
     invoice,
@@ -101,6 +102,16 @@ def test_other_sources_of_the_rate(
     assert noticed == (rate is None and rule.get("source") != "xero")
 
 
+def test_items_whose_amounts_in_the_main_currency_contradict_the_orders_rate() -> None:
+    totals = {"OrderTotalPriceInMainCurrency": Decimal("74.36")}  # 94.44 / 1.27
+    for main, taken in (("47.09", True), ("47.087", True), ("59.80", False), (None, True)):
+        plunger = item("Coffee Plunger", "29.90", 2) | {"OrderItemTotalPriceInMainCurrency": main and Decimal(main)}
+        made = order(totals, currency=USD, items=[plunger, FILTERS])
+        assert ("CurrencyRate" in invoice(made)) is taken, main
+        noticed = any("of Coffee Plunger is 59.8" in one for one in run(made, store(), NOW).findings)
+        assert noticed is not taken
+
+
 def test_yen_have_no_decimals_and_tax_is_sent_where_xero_would_find_fractions() -> None:
     coffee = item("Coffee", "1005", tax_class="JP10", rate="10")
     made = order(money("1005", "91", summary={"JP10": "91"}), items=[coffee], currency=JPY, shipping=None)
@@ -110,8 +121,11 @@ def test_yen_have_no_decimals_and_tax_is_sent_where_xero_would_find_fractions() 
 
 
 def test_a_currency_must_be_known() -> None:
-    assert refusal(order(currency=None)).code == "currency_missing"
-    assert sale(order(currency=None), store({"currency": "GBP"}))["currency"] == "GBP"
+    assert refusal(order({"OrderCurrencyID": None}, currency=None)).code == "currency_missing"
+    assert sale(order({"OrderCurrencyID": None}, currency=None), store({"currency": "GBP"}))["currency"] == "GBP"
+    lost = refusal(order(currency=None), store({"currency": "GBP"}))
+    assert lost.code == "currency_unknown", "a currency that Kentico has lost is not the store's"
+    assert "OrderCurrencyID is 1" in lost.message
     other = refusal(order(currency=USD | {"CurrencyCode": "CHF"}), store({"payments": {"Card:CHF": "090"}}))
     assert other.code == "currency_not_enabled"
     assert "EUR, GBP, JPY, USD" in other.message
