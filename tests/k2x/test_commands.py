@@ -219,3 +219,22 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     result = run(command, "--help")
     assert result.exit_code == 0
     assert "Example:" in result.output
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("settlement_id,currency\nS\u00e9,GBP\n".encode("latin-1"), "is not UTF-8 (byte 24): save it anew"),
+        (
+            b'settlement_id,currency,paid_at,payout,type,amount\n"' + b"x" * 200_000,
+            "is no CSV file that can be read: field larger",
+        ),
+    ],
+)
+def test_a_file_of_settlements_that_is_none_is_said_in_one_sentence(shop: Path, content: bytes, says: str) -> None:
+    file = shop / "payouts.csv"
+    file.write_bytes(content)
+    config = ("--config", str(shop / "k2x.yaml"))
+    result = run("settlements", "import", str(file), "--instance", "main", "--gateway", "card", *config)
+    assert result.exit_code == 1
+    assert says in result.output
