@@ -100,6 +100,18 @@ def at_point(point: str, purposes: Sequence[str] = ("",)) -> Blow:
     return blow
 
 
+async def other_money(arena: Arena, random: Random, nth: int) -> Sequence[float]:
+    """kill -9 of a sink whose call has just left: money that goes back, what a gateway keeps, what it pays out. A
+    gateway pays out only when it is told to."""
+    purpose = _OTHER_MONEY[nth % len(_OTHER_MONEY)]
+    falling = asyncio.create_task(arena.world.crash(f"after_send@{purpose}:1"))
+    if purpose.startswith("bank"):
+        await until(arena.world.order_file.exists, "the order to fall is given")
+        await arena.world.pay_out()
+    await falling
+    return [await arena.recovered(datetime.now(UTC))]
+
+
 def killed(*names: str) -> Blow:
     """kill -9 of one of them, at a random time."""
 
@@ -200,6 +212,7 @@ async def everybody(arena: Arena, random: Random, nth: int) -> Sequence[float]:
 
 
 _WRITES = ("contacts", "invoices", "payments")
+_OTHER_MONEY = ("refunds", "bank_transactions", "bank_transfers", "credit_notes")
 _AT_SOCKET = ("at_socket@payments", "at_socket@invoices")
 ROUNDS: tuple[Round, ...] = (
     Round("before_send", "a sink is killed before its call leaves", at_point("before_send", _WRITES), 3),
@@ -207,6 +220,7 @@ ROUNDS: tuple[Round, ...] = (
     Round("after_answer", "… after Xero's answer", at_point("after_answer", _WRITES[1:] + _WRITES[:1]), 3),
     Round("after_ledger", "… after a transaction", at_point("after_ledger"), 3),
     Round("before_commit", "… with a transaction open", at_point("before_commit"), 3, 1),
+    Round("other_money", "… with a refund, fee or payout under way", other_money, 4),
     Round("workers", "a streams worker is killed", killed(*WORKERS), 4),
     Round("receiver", "the receiver is killed", killed("receiver"), 3),
     Round("reader", "the reader of hints is killed", killed("reader"), 3),
