@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -197,7 +198,7 @@ async def settle(world: World, say: Callable[[str], None], *payouts: Mapping[str
         if not trading and not seen.open_keys(held=False) and (trade["held_edits"] or to_pay):
             await _patiently(world, lambda: world.post("kentico", "/_sandbox/release", {}))
             while to_pay:
-                await world.post("kentico", "/_sandbox/payouts", to_pay.pop())
+                await _patiently(world, partial(world.post, "kentico", "/_sandbox/payouts", to_pay.pop()))
             continue
         if not trading and quiet >= _QUIET_LOOKS:
             return seen

@@ -147,7 +147,7 @@ class Shop:
         if not plain or Decimal(truth["total_price"]) < (1 if twice else _CENT):
             return False
         with self.database.transaction():
-            if twice:
+            if twice and not truth["gift_cards"]:  # which tender a second refund is of, only its sender could say
                 self._plan(order_id, "refund_part", timing)
                 timing = replace(timing, edit_after=1.5 * timing.edit_after)
             self._plan(order_id, "refund", timing)
