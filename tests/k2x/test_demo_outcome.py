@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+
 from k2x.audit.finding import Finding
 from k2x.audit.judge import Verdict
 from k2x.audit.refunds import RefundVerdict
 from k2x.audit.settlements import Verdict as Settled
 from k2x.demo.outcome import account
 from k2x.demo.report import faults
+from k2x.demo.run import Look
+from tests.k2x.audit.files import invoice
 
 
 def order(number: int, state: str = "posted", *refunds: RefundVerdict) -> Verdict:
@@ -56,6 +61,22 @@ def test_settlements_are_counted_with_their_end_and_what_is_off_with_one_is_off(
     ]  # fmt: skip
     found = account([order(1)], calls=0, strays=[doubled, unknown], settlements=settled)
     assert (found.settlements, found.settled, found.doubled, found.unmatched) == (2, 1, 1, 1)
+
+
+def test_an_edited_order_is_open_until_its_letter_or_its_new_invoice_is_there() -> None:
+    posted = replace(order(1), invoice=invoice(total=Decimal("120.00")))
+    anew = replace(posted, invoice=invoice(total=Decimal("150.00")))
+    for verdict, open_ in ((posted, {"emea|1"}), (anew, set()), (replace(posted, held=True), set())):
+        look = Look(0, [verdict], [], {}, {"emea|1": "held_later"}, {"emea|1": Decimal("150.00")})
+        assert look.open_keys() == open_
+        assert look.open_keys(held=False) == set(), "it is posted, before the edit or after it"
+
+
+def test_a_settlement_that_the_shop_has_told_of_is_open_until_it_has_an_end() -> None:
+    states = {"posted": 0, "held": 0, "refused": 0, "waiting": 1, "in_flight": 1, "": 1}
+    for state, open_ in states.items():
+        look = Look(0, [], [], {}, settlements=[Settled("uk", "", state, None, [])], paid_out=1)
+        assert look.unsettled == open_, state
 
 
 def test_every_order_of_a_summary_is_counted_once_while_it_waits_and_when_it_is_posted() -> None:
