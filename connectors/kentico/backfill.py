@@ -21,11 +21,12 @@ from connectors.kentico.bringing import Bringer, What
 from connectors.kentico.cursors import Cursors
 from connectors.kentico.errors import RestError, RestUnreadable
 from connectors.kentico.events import ORDER
+from connectors.kentico.gathering import is_id
 from connectors.kentico.reading import TableSource
 from connectors.kentico.receiver import Delivers
-from connectors.kentico.rest import TableRest
+from connectors.kentico.rest import Row, TableRest
 from connectors.kentico.settings import Dialect, InstanceSettings
-from connectors.kentico.watched import orders_of
+from connectors.kentico.watched import Watched, orders_of
 from schemas.errors import NotDelivered, RegistryUnavailable
 from schemas.types import Backfill
 
@@ -87,7 +88,7 @@ async def plan(
     rest, orders, dialect = source.rest, orders_of(instance.dialect), instance.dialect
     total = await rest.count(orders.object_type, span.where(dialect))
     tables = await source.lookups.tables((), ())
-    named = {site_id: row["SiteName"] for site_id, row in sorted(tables.sites.items())}
+    named = {site_id: str(row.get("SiteName")) for site_id, row in sorted(tables.sites.items())}
     sites = []
     for site_id, name in named.items() if named else [(0, instance.site or "")]:
         own = f"{_SITE} = {site_id}" if named else ""
@@ -110,7 +111,7 @@ async def _sample(instance: InstanceSettings, source: TableSource, span: Span) -
     rest, orders = source.rest, orders_of(instance.dialect)
     where = span.where(instance.dialect)
     rows = await rest.top(orders.object_type, BATCH, where=where, columns=[orders.key], orderby=orders.key)
-    ids = [row[orders.key] for row in rows]
+    ids = [_identity(rest, orders, row) for row in rows]
     if not ids:
         return 0.0, 0.0
     await source.reading.read(ORDER, ids)
@@ -118,6 +119,12 @@ async def _sample(instance: InstanceSettings, source: TableSource, span: Span) -
     await source.reading.read(ORDER, ids)
     share = BATCH / len(ids)
     return float(rest.calls - calls), (time.perf_counter() - began) * share
+
+
+def _identity(rest: TableRest, orders: Watched, row: Row) -> int:
+    if not is_id(found := row.get(orders.key)):
+        raise RestUnreadable(f"{rest.instance}: {orders.object_type}: a row whose {orders.key} is {str(found)[:40]!r}")
+    return int(row[orders.key])
 
 
 class History:
@@ -202,7 +209,7 @@ class History:
             "since": self._span.since.isoformat(),
             "until": self._span.until.isoformat() if self._span.until else None,
             "after": 0,
-            "last": int(newest[0][self._orders.key]) if newest else 0,
+            "last": _identity(self._rest, self._orders, newest[0]) if newest else 0,
             "total": await self._rest.count(self._orders.object_type, self._span.where(self._dialect)),
             "delivered": 0,
             "refused": 0,

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from connectors.kentico.errors import RestDenied, RestNotFound
+from connectors.kentico.errors import RestDenied, RestNotFound, RestUnreadable
 from connectors.kentico.join import Row, Tables, by_identity, rates
 from connectors.kentico.rest import TableRest
 
@@ -58,7 +58,11 @@ class Lookups:
         age = None if self._loaded_at is None else now - self._loaded_at
         wanting = age is not None and age >= _FORCED_GAP_S and not all(self._tables.knows(order) for order in orders)
         if age is None or age >= self._refresh_s or wanting:
-            await self._load()
+            try:
+                await self._load()
+            except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+                told = f"{self._rest.instance}: a lookup table has rows of another shape ({error!r})"
+                raise RestUnreadable(told) from error
         await self._skus(sku_ids)
         return self._tables
 

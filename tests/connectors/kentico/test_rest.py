@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
@@ -12,11 +13,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from connectors.kentico.backfill import Span, plan
 from connectors.kentico.errors import RestDenied, RestNotFound, RestRefused, RestUnavailable, RestUnreadable
 from connectors.kentico.join import Tables, order_data, rates
 from connectors.kentico.lookups import Lookups
+from connectors.kentico.reading import Reading, TableSource
 from connectors.kentico.rest import KenticoRest, in_conditions, list_frame, object_frame
-from connectors.kentico.settings import RestSettings
+from connectors.kentico.settings import InstanceSettings, RestSettings
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -324,3 +327,17 @@ async def test_skus_are_read_once_and_shared_numbers_seen() -> None:
     lookups.forget_sku(1)
     await lookups.tables((), [1])
     assert len(reads) == 4
+
+
+@pytest.mark.parametrize(
+    "row", ['{"x":1}', '{"OrderID":"x","SiteID":1}', '{"OrderID":0,"SKUID":1,"SiteID":1,"SiteName":null}']
+)
+async def test_a_service_of_another_shape_is_said_and_no_crash(row: str) -> None:
+    answer = f'{{"a":[{{"rows":[{row}]}},{{"TotalRecords":[{{"TotalRecords":"1"}}]}}]}}'
+    rest = client(lambda _: httpx.Response(200, text=answer), attempts=1)
+    known = InstanceSettings(name="emea", time_zone="Europe/London")
+    lookups = Lookups(rest, 300)
+    source = TableSource(rest, lookups, Reading(rest, lookups, known))
+    with pytest.raises(RestUnreadable):
+        await plan(known, source, Span(date(2026, 1, 1)), {}, measured=True)
+    await rest.close()
