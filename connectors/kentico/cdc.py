@@ -185,7 +185,13 @@ class Cdc:
             try:
                 outcome = self._take(message, feed, batch, now)
             except (EnvelopeUnreadable, FieldError, NotEncodable) as error:
-                batch.records.append(self._letter(message, feed, error, now))
+                batch.records.append(self._letter(message, self._reason(message, feed, error), now))
+                outcome = "dead_letter"
+            except RegistryUnavailable:
+                raise
+            except Exception as error:  # of ours: it costs this record, and not all that come behind it
+                log.exception("cdc.bug", topic=message.topic(), offset=message.offset())
+                batch.records.append(self._letter(message, _bug(message, error), now))
                 outcome = "dead_letter"
             batch.counts.append((feed.instance.name, name, outcome))
         return batch
@@ -244,28 +250,36 @@ class Cdc:
         key = record_key(routed.schema, instance, routed.object_type, routed.object_id)
         return Record(topic_of(routed.schema), key, value)
 
-    def _letter(self, message: Message, feed: Feed, error: Exception, now: datetime) -> Record:
-        """The record as it came, among the dead letters of hints: `k2x dlt redrive` brings it back to its topic."""
-        topic = str(message.topic())
-        origin = Origin(topic, message.partition() or 0, message.offset() or 0, "cdc", "take")
-        reason = Reason(
+    def _reason(self, message: Message, feed: Feed, error: Exception) -> Reason:
+        return Reason(
             ErrorClass.VALIDATION,
             "unreadable_field" if isinstance(error, FieldError | NotEncodable) else "unreadable_envelope",
-            f"{topic}: {error}",
+            f"{message.topic()}: {error}",
             "mend the sender of the outbox's row, which then is written anew"
             if feed.table is None
             else "compare the connector's configuration with docs/cdc.md; the order comes with its next change, or by "
             "`k2x backfill`",
             exception=error,
         )
+
+    def _letter(self, message: Message, reason: Reason, now: datetime) -> Record:
+        """The record as it came, among the dead letters of hints: `k2x dlt redrive` brings it back to its topic."""
+        topic = str(message.topic())
+        origin = Origin(topic, message.partition() or 0, message.offset() or 0, "cdc", "take")
         headers: list[tuple[str, bytes | None]] = list(message.headers() or [])
-        log.warning("cdc.dead_letter", code=reason.code, topic=topic, offset=message.offset(), problem=str(error))
+        log.warning("cdc.dead_letter", code=reason.code, topic=topic, offset=message.offset(), problem=reason.message)
         return Record(
             topics.dead_letter(topics.CHANGES),
             message.key(),
             message.value(),
             letter_headers(origin, reason, now, previous=headers),
         )
+
+
+def _bug(message: Message, error: Exception) -> Reason:
+    text = f"{message.topic()}: a fault of k2x: {type(error).__name__}: {error}"
+    hint = "report it with this letter's stack trace; redrive it after an upgrade"
+    return Reason(ErrorClass.BUG, "cdc_bug", text, hint, exception=error)
 
 
 async def run_cdc(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
+from connectors.kentico import cdc
 from connectors.kentico.captured import Noise, Wanted, wanted
-from connectors.kentico.cdc import tables_of
+from connectors.kentico.cdc import Cdc, tables_of
 from connectors.kentico.debezium import RowChange, Values, day_of, event_of, row_change
 from connectors.kentico.errors import EnvelopeUnreadable
 from connectors.kentico.events import CUSTOMER, ORDER, SKU
-from connectors.kentico.settings import CdcSettings
+from connectors.kentico.settings import CdcProcessSettings, CdcSettings, InstanceSettings
+from schemas.codec import Codec
+from schemas.delivery import Record
 from schemas.errors import UnknownSchema
+from schemas.ids import CommittedIds
 
 NOW = datetime(2026, 11, 2, 12, tzinfo=UTC)
 # The documented envelope of an update, as the reference has it: strings for decimals, a driver's capitals in GUIDs.
@@ -220,3 +225,44 @@ def test_topics_are_named_as_debezium_names_them() -> None:
     assert found["shop_one.Kentico_13.dbo.COM_Order"] == "COM_Order"
     assert found["outbox.event.order"] is None
     assert len(found) == 7
+
+
+class Taken:
+    """A record as the consumer gives it."""
+
+    def __init__(self, topic: str, offset: int, value: Any) -> None:
+        self.topic, self.offset, self.key = (lambda: topic), (lambda: offset), (lambda: b"k")
+        self.value, self.partition = (lambda: json.dumps(value).encode()), (lambda: 0)
+        self.error, self.headers = (lambda: None), (lambda: None)
+
+
+class Delivered:
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    async def deliver(self, records: Any) -> None:
+        self.records += records
+
+
+async def test_a_fault_of_ours_costs_its_record_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(found: RowChange, *rest: Any) -> Any:
+        return wanted(found, *rest) if found.rows[-1]["OrderID"] != 13 else 1 / 0
+
+    monkeypatch.setattr(cdc, "wanted", faulty)
+    known = InstanceSettings(
+        name="emea", time_zone="UTC", cdc=CdcSettings(topic_prefix="shop", database="K"), rest=None
+    )
+    out = Delivered()
+    settings = CdcProcessSettings(instances=(known,))
+    process = Cdc(settings, {}, Codec(CommittedIds()), out, lambda: NOW, None)
+    rows = [{"op": "c", "source": {"table": "COM_Order"}, "after": {"OrderID": n}} for n in (12, 13, 14)]
+    taken = [Taken("shop.K.dbo.COM_Order", offset, row) for offset, row in enumerate(rows)]
+    assert await process._handled(taken, asyncio.Event())  # type: ignore[arg-type]
+    letters = [record for record in out.records if record.topic.endswith("-dlt")]
+    assert sorted(record.key for record in out.records if record not in letters) == [
+        b"emea|ecommerce.order|12", b"emea|ecommerce.order|14",
+    ]  # fmt: skip
+    (letter,) = letters
+    headers = {name: value.decode() for name, value in letter.headers if value}
+    assert (headers["x-error-class"], headers["__connect.errors.offset"]) == ("bug", "1")
+    assert "division by zero" in headers["__connect.errors.exception.message"]
