@@ -1,7 +1,8 @@
 """Results to other systems, by signed webhooks. Guarantee: at least once, in the order of each order's results; an
 offset is committed only after the target answered 2xx, or the dead letter is acknowledged. A repeat has the same id.
 
-What a target refuses goes to the dead letters of k2x.confirmations.v1, and `k2x dlt redrive` brings it to that topic,
+An event at which alone a target fails (500, while it takes others) holds up no other, and counts as refused. What a
+target refuses goes to the dead letters of k2x.confirmations.v1, and `k2x dlt redrive` brings it to that topic,
 which is read beside the results: a result that is told again is then no new result for anybody else.
 """
 
@@ -52,6 +53,8 @@ _POLL_S = 0.2
 _TIMEOUT_S = 20.0
 _LONGEST_PAUSE_S = 60.0
 # Statuses that a person or time mends; any other 4xx is the confirmation's own.
+_FAILED = 500
+_SIFT_AFTER = 5  # answers of 500 in a row, before it is found out whether one event of the batch is their cause
 _TRANSIENT = frozenset({401, 403, 408, 425, 429})
 
 
@@ -100,7 +103,7 @@ class Confirmations:
                 while not stop.is_set():
                     messages = await self._blocking(consumer.consume, self._target.batch, _POLL_S)
                     taken = [message for message in messages if self._usable(message)]
-                    if taken and await self._handled(client, taken, stop):
+                    if taken and await self._handled(client, consumer, taken, stop):
                         self._store(consumer, taken)
             finally:
                 await self._blocking(consumer.close)
@@ -130,18 +133,28 @@ class Confirmations:
             log.warning("confirm.kafka_error", target=self._target.name, problem=str(error))
         return False
 
-    async def _handled(self, client: httpx.AsyncClient, taken: Sequence[Message], stop: asyncio.Event) -> bool:
-        """Whether all of it is told, or a dead letter; only a stop leaves it undone."""
+    async def _handled(
+        self, client: httpx.AsyncClient, consumer: Consumer, taken: list[Message], stop: asyncio.Event
+    ) -> bool:
+        """Whether all of it is told, or a dead letter; only a stop leaves it undone. `taken` grows by what is needed to
+        tell an event that fails alone from an outage."""
         pause = self._target.backoff_s
-        told: list[_Told] | None = None
+        unread, fatal = list(taken), 0
+        told: list[_Told] = []
         while True:
             try:
-                if told is None:
-                    told = await self._read(taken)
+                if fatal >= _SIFT_AFTER and len(told) < self._target.batch:
+                    more = await self._blocking(consumer.consume, self._target.batch, _POLL_S)
+                    unread += (usable := [message for message in more if self._usable(message)])
+                    taken += usable
+                told += await self._read(unread)
+                unread = []
                 while told:
-                    await self._tell(client, told)
+                    await (self._sift(client, told) if fatal >= _SIFT_AFTER else self._tell(client, told))
+                    fatal = 0
                 return True
             except (TargetUnavailable, NotDelivered, RegistryUnavailable) as error:
+                fatal = fatal + 1 if isinstance(error, TargetUnavailable) and error.status == _FAILED else 0
                 metrics.CONFIRM_OUTAGE.labels(self._target.name).set(1)
                 log.warning("confirm.waiting", target=self._target.name, pause_s=pause, problem=str(error))
                 wait = pause * (0.5 + self._dice.random() / 2)
@@ -191,6 +204,35 @@ class Confirmations:
         metrics.CONFIRM_OUTAGE.labels(self._target.name).set(0)
         del told[: len(part)]
 
+    async def _sift(self, client: httpx.AsyncClient, told: list[_Told]) -> None:
+        """Tell each alone; later ones of an order whose event fails are kept for afterwards. Where some are taken
+        those that fail are themselves the cause; where none is, it is an outage all the same: TargetUnavailable."""
+        failed: dict[str | None, tuple[_Told, TargetUnavailable]] = {}
+        taken = 0
+        for one in list(told):
+            if one.result["order_id"] in failed:
+                continue
+            try:
+                await self._alone(client, one)
+            except TargetUnavailable as error:
+                if error.status != _FAILED:
+                    raise
+                failed[one.result["order_id"]] = one, error
+                continue
+            taken += 1
+            told.remove(one)
+        for one, problem in failed.values():
+            if not taken:
+                raise problem
+            try:  # once more: the outage may have ended between this one and those that were taken
+                await self._alone(client, one)
+            except TargetUnavailable as error:
+                if error.status != _FAILED:
+                    raise
+                await self._refused(one, TargetRefused(f"it takes others, and fails at this one each time: {error}"))
+            told.remove(one)
+        metrics.CONFIRM_OUTAGE.labels(self._target.name).set(0)
+
     async def _alone(self, client: httpx.AsyncClient, one: _Told) -> None:
         try:
             await self._post(client, [one])
@@ -233,7 +275,7 @@ class Confirmations:
         said = f"{self._target.name} ({self._target.url}) answered {status}: {response.text[:200]}"
         if status in _TRANSIENT or status >= 500:
             after = response.headers.get("Retry-After", "")
-            raise TargetUnavailable(said, float(after) if after.isdigit() else None)
+            raise TargetUnavailable(said, float(after) if after.isdigit() else None, status)
         raise TargetRefused(said)
 
     def _letter(self, message: Message, result: Result | None, reason: Reason) -> Record:

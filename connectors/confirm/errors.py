@@ -13,11 +13,12 @@ class ConfirmError(Exception):
 
 
 class TargetUnavailable(ConfirmError):
-    """Not taken now. `retry_after` in seconds, where the target names it."""
+    """Not taken now. `retry_after` in seconds, where the target names it; `status` None: no answer."""
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, retry_after: float | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.status = status
 
 
 class TargetRefused(ConfirmError):

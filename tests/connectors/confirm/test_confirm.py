@@ -215,6 +215,27 @@ async def test_a_target_that_is_away_is_waited_for_and_nothing_is_lost(rig: Rig,
     assert rig.letters() == []
 
 
+async def test_an_event_at_which_alone_a_target_fails_holds_up_no_other(rig: Rig) -> None:
+    rig.site.answer = lambda events: 500 if "3" in {event["orderId"] for event in events} else 200
+    rig.send(*(result(number) for number in range(1, 6)))
+    async with rig.running():
+        await until(lambda: len(rig.site.heard) >= 4 and len(rig.letters()) >= 1)
+    assert sorted({order_id for _, order_id in rig.site.told}) == ["1", "2", "4", "5"]
+    (letter,) = rig.letters()
+    headers = {name: (value or b"").decode() for name, value in letter.headers() or []}
+    assert (headers["x-error-code"], headers["x-natural-key"]) == ("confirmation_refused", "main|3")
+    assert "fails at this one each time" in headers["__connect.errors.exception.message"]
+
+
+async def test_a_target_that_fails_at_everything_is_waited_for(rig: Rig) -> None:
+    failing = [500] * 9  # five of the batch, three of the events one by one, and one more before it is mended
+    rig.site.answer = lambda events: failing.pop() if failing else 200
+    rig.send(*(result(number) for number in range(1, 4)))
+    async with rig.running():
+        await until(lambda: len(rig.site.heard) >= 3)
+    assert rig.letters() == []
+
+
 async def test_what_is_refused_is_a_dead_letter_that_goes_back_to_its_target_alone(rig: Rig) -> None:
     odd = {"3"}
     rig.site.answer = lambda events: 422 if odd & {event["orderId"] for event in events} else 200
