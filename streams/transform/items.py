@@ -19,11 +19,11 @@ def items(draft: Draft) -> None:
     known = draft.store.reference.items
     for line in draft.lines:
         item = line.item
-        if item is None or not item["SKUNumber"]:
+        code = item_code((item["SKUNumber"] or "").strip()) if item is not None else ""
+        if item is None or not code:
             if item is not None and rule == "refuse":
                 raise _no_item(draft, line, "has no SKUNumber")
             continue
-        code = item_code(item["SKUNumber"].strip())
         found = known.get(code)
         if item["sku_number_shared"]:
             draft.findings.append(f"several SKUs have the number {item['SKUNumber']}: its line names no item")
@@ -43,7 +43,8 @@ def _create(draft: Draft, code: str, item: OrderItem) -> None:
     is not there, and the two documents go out in calls of their own."""
     if all(new["code"] != code for new in draft.new_items):
         name = item["OrderItemSKUName"] or code
-        draft.new_items.append(product.item(draft.store, code, name, {"Description": name[:4000], "IsSold": True}))
+        more = {"Description": product.description(name, code), "IsSold": True}
+        draft.new_items.append(product.item(draft.store, code, name, more))
         draft.findings.append(f"item {code} is created; lines name it once Xero has it")
 
 

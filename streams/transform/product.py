@@ -14,7 +14,7 @@ from streams.transform.context import Store
 from streams.transform.errors import Suppress
 from streams.transform.money import FOUR, number, rounded
 from streams.transform.revenue import account_of, item_code
-from streams.transform.texts import clean
+from streams.transform.texts import clean, printable
 
 _NAME_LIMIT, _DESCRIPTION_LIMIT = 50, 4000
 
@@ -28,7 +28,7 @@ def item_command(changed: ProductChanged, store: Store) -> Command:
         raise Suppress("products_off", f"{who}: the rule products.mode is off")
     if changed["deleted"] or not changed["SKUEnabled"]:
         raise Suppress("not_sold", f"{who} is no longer sold; the item stays, invoices name it")
-    if not sku:
+    if not item_code(sku):
         raise Suppress("no_number", f"{who} has no SKUNumber: it cannot be an item")
     if changed["sku_number_shared"]:
         raise Suppress("number_shared", f"{who}: several SKUs have the number {sku}")
@@ -52,6 +52,11 @@ def item(store: Store, code: str, name: str, more: dict[str, Any], *, only_if_kn
     }
 
 
+def description(name: str, code: str) -> str:
+    """The name as it is on invoices; an item without one is described by its code."""
+    return printable(name).strip()[:_DESCRIPTION_LIMIT] or code
+
+
 def _document(changed: ProductChanged, store: Store, sku: str) -> dict[str, Any]:
     """An item that people gave an account and a TaxType keeps them, unless a rule names another: lines go to the
     item's own before the store's default, so writing the default there would move the revenue."""
@@ -64,7 +69,7 @@ def _document(changed: ProductChanged, store: Store, sku: str) -> dict[str, Any]
         if known is not None and known.sales_account == account and known.sales_tax_type:
             sales["TaxType"] = known.sales_tax_type
     return {
-        "Description": (changed["SKUName"] or sku)[:_DESCRIPTION_LIMIT],
+        "Description": description(changed["SKUName"], item_code(sku)),
         "IsSold": True,
         "SalesDetails": sales,
     }

@@ -6,13 +6,17 @@ import hashlib
 from collections.abc import Iterable
 
 from streams.transform.context import Store
+from streams.transform.texts import printable
 
 CODE_LIMIT = 30  # Item.Code
 _KEPT, _HASHED = 21, 8  # 21 + "-" + 8 = 30
 
 
 def item_code(sku: str) -> str:
-    """The item's code: the SKU's number; if that is too long, its beginning and a hash of the whole."""
+    """The item's code: the SKU's number without control characters; if that is too long, its beginning and a hash of
+    the whole."""
+    if not sku.isprintable():
+        sku = printable(sku).replace("\n", " ").strip()
     if len(sku) <= CODE_LIMIT:
         return sku
     return f"{sku[:_KEPT]}-{hashlib.sha256(sku.encode()).hexdigest()[:_HASHED]}"
