@@ -321,6 +321,7 @@ class Summary(TypedDict):
     base_total: str | None
     lines: list[SummaryLine]
     orders: int
+    first_open_day: bool
 
 
 class Sale(TypedDict):

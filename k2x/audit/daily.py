@@ -138,8 +138,9 @@ def _document(case: DailyCase) -> Iterator[Difference]:
         return
     paid = list(differences.payments(case.posted, theirs, case.dossier.payments))
     own = [one for one in differences.invoice(case.posted, theirs) if one[0] not in _BY_THE_ORDERS]
-    if case.day is not None and theirs.date not in (None, case.day):
-        own.append(("date", f"{theirs.number} is the summary of {case.day} and has the date {theirs.date} now"))
+    day = (case.entry.dated if case.entry is not None else None) or case.day
+    if day is not None and theirs.date not in (None, day):
+        own.append(("date", f"{theirs.number} is the summary of {day} and has the date {theirs.date} now"))
     own += [*paid, *differences.unledgered(case.posted, theirs)]
     yield from ((NOTE_CODES.get(code, code) if case.refunds else code, text) for code, text in own)
     amounts = list(_amounts(case, theirs))

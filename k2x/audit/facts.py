@@ -156,7 +156,8 @@ class EntrySeen:
     the document's own state. `holds`: the offset of the command that waits in it.
 
     `summary`: key of the summary that an order (kind `order`), a refund (`order_refund`) or a member's entry
-    (`member`, among its order's entries) is in. `phase`, `members`, `closes_at`: of a summary's own entry."""
+    (`member`, among its order's entries) is in. `phase`, `members`, `closes_at`, `dated` (its document's date
+    where Xero had closed its day): of a summary's own entry."""
 
     key: str
     ledger_key: str
@@ -185,6 +186,7 @@ class EntrySeen:
     phase: str = ""
     members: int | None = None
     closes_at: datetime | None = None
+    dated: date | None = None
 
     @property
     def refund(self) -> str:

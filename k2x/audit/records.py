@@ -244,6 +244,7 @@ def _of_summary(kind: str, extra: Mapping[str, str], own: str) -> dict[str, Any]
         "phase": extra.get("phase", ""),
         "members": int(extra["members"]) if extra.get("members") else None,
         "closes_at": datetime.fromisoformat(closes) if closes else None,
+        "dated": date.fromisoformat(extra["dated"]) if extra.get("dated") else None,
     }
 
 

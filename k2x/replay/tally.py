@@ -105,8 +105,8 @@ class Tally:
 
 
 def is_collected(result: Mapping[str, Any]) -> bool:
-    """Whether an order, or a refund, now lies in its day's summary, by the sink's words (Summaries._said)."""
-    return result["outcome"] == "WAITING" and str(result["message"] or "").startswith("collected into ")
+    """Whether an order, or a refund, lies in its day's summary, by the sink's word; though that has a letter."""
+    return bool(result.get("status") == "COLLECTED")
 
 
 def _word(outcome: str) -> str:

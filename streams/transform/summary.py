@@ -86,4 +86,5 @@ def _summary(
             for (account, tax_type, tracking), (net, tax) in sorted(sums.items())
         ],
         "orders": 0,
+        "first_open_day": draft.store.rules.locked_period == "first_open_day",
     }

@@ -92,7 +92,7 @@ def summarised(given: Summary | None, expect: Expected) -> None:
         assert given is None, given
         assert "summary" not in expect
         return
-    shown = {key: value for key, value in cast(Body, given).items() if value is not None and key != "orders"}
+    shown = {key: value for key, value in cast(Body, given).items() if value not in (None, False) and key != "orders"}
     lines = [{key: value for key, value in line.items() if value != ""} for line in shown.pop("lines")]
     wanted = dict(expect["summary"])
     for one, other in zip(lines, wanted.pop("lines"), strict=True):

@@ -63,6 +63,7 @@ class Desk:
         self.parked: dict[str, Job] = {}  # by home
         self.numbers: dict[str, str] = {}  # invoice numbers of orders under way, and their ledger keys
         self.ended: deque[Job] = deque()  # whatever waits behind them may begin
+        self.tell_why: Callable[[Job, LedgerEntry | None], bool] = lambda job, entry: False  # of one with a letter
         self.passed: dict[Step, float] = {}  # when Xero last took a write of this step
         self.quiet: dict[str, float] = {}  # documents set aside: until when a call of ours may be under way
         self.ready: dict[Step, deque[Document]] = {step: deque() for step in Step}
@@ -139,6 +140,7 @@ class Desk:
     def refuse(self, job: Job, refusal: Refusal, kind: str = "") -> None:
         """Dead letter and result; the job still has to be finished."""
         held = refusal.error_class is ErrorClass.HELD
+        job.letter = refusal
         self.writing.letters.append(records.letter(self.org, job, refusal, self.now.at))
         self.result(
             job.command,
@@ -160,7 +162,10 @@ class Desk:
             self.writing.finished = True
 
     def end(self, job: Job, entry: LedgerEntry | None = None) -> None:
-        """The job is over, `entry` its last word: its record is finished and whatever waits behind it comes."""
+        """The job is over, `entry` its last word: its record is finished and whatever waits behind it comes. A summary
+        with a letter ends once its orders have been told why."""
+        if job.letter is not None and self.tell_why(job, entry):
+            return
         job.done = True
         was_parked = self.parked.pop(job.home, None) is job
         if entry is None and was_parked:
@@ -198,18 +203,23 @@ class Desk:
 
     def park(self, job: Job, reason: str, wait: float) -> None:
         """Into the ledger as WAITING with its command; its record is finished, the order goes on from there."""
+        if self.keep(job, reason, wait):
+            self.waits(job, reason)
+
+    def keep(self, job: Job, reason: str, wait: float) -> bool:
+        """The same without a word. False: it is there, or over."""
         if job.parked or job.done:
-            return
+            return False
         job.parked = True
         self.parked[job.home] = job
         kind = {"SALE": "invoice", "REFUND": "invoice"}.get(job.command["kind"], job.command["kind"].lower())
         entry = self.fresh(job.home, kind)
         entry["updated_at"] = self.now.at
         self.writing.entries[job.home] = records.waiting(entry, job, reason, self.now.at, wait)
-        self.waits(job, reason)
         self.finish_record(job)
         while job.followers:
             self.hold_next(job.followers.popleft())
+        return True
 
     def tried_again_at(self, job: Job, wait: float) -> None:
         """A parked order's entry says when the ledger drives it."""

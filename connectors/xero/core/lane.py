@@ -90,7 +90,9 @@ class Lane:
             Step.CONTACT: (self.contacts.found, self.contacts.absent),
             Step.INVOICE: (self.sales.invoice_found, self.sales.invoice_absent),
         }
+        self.desk.tell_why = self.summary_work.refused
         self.refresh = Refresh(self.desk)
+        self.summary_work.books_closed = lambda: self.refresh.stale("ORGANISATION")
         self._actions: list[Action] = []
         self.planner = Planner(self.desk, budget, self.refresh, self._actions.append)
         self.troubles = Troubles(self.desk, self.planner, self, self.contacts.set_aside)

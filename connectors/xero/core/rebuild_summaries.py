@@ -11,12 +11,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, cast
 
-from connectors.xero import compare
+from connectors.xero import compare, reference
 from connectors.xero.core import records
 from connectors.xero.core.events import Record
 from connectors.xero.core.said import Said
 from connectors.xero.core.state import Job
 from connectors.xero.core.summaries import Summaries
+from connectors.xero.core.summary_date import DATED
 from connectors.xero.core.summary_document import opened
 from connectors.xero.core.summary_work import CLOSED, OPEN, POSTED
 from schemas.types import Command, LedgerEntry, RefundNote, Sale, Summary
@@ -147,6 +148,9 @@ class SummaryRestoration:
                 entry["xero_id"] = str(found[_ID[command["kind"]]])
                 entry["contact_id"] = str((found.get("Contact") or {}).get("ContactID") or "") or None
                 entry["total"], entry["total_tax"] = str(found.get("Total")), str(found.get("TotalTax"))
+            day = _moved(found, part)
+            if day:
+                entry["extra"][DATED] = day
         elif found is not None and entry["extra"]["phase"] == OPEN:
             entry = {**entry, "extra": {**entry["extra"], "phase": CLOSED}}
         if entry["extra"]["phase"] != OPEN:
@@ -162,6 +166,12 @@ class SummaryRestoration:
         if entry is not None and more:
             members = str(int(entry["extra"]["members"]) + more)
             self._write({**entry, "extra": {**entry["extra"], "members": members}})
+
+
+def _moved(found: Mapping[str, Any] | None, part: Summary) -> str:
+    """The date of a document whose day was closed when it was sent; empty: it has its day's."""
+    day = reference.day((found or {}).get("DateString") or (found or {}).get("Date")) or ""
+    return day if part["first_open_day"] and day > part["day"] else ""
 
 
 def _within(number: str, part: Summary) -> bool:

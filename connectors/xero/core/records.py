@@ -35,6 +35,10 @@ ORDER, PART, MEMBER, SUMMARY = "order", "order_refund", "member", "summary"
 """Kinds of the ledger's entries about daily summaries: a collected order, a collected refund, that a summary holds it,
 and a summary of refunds. A summary of orders is an `invoice`. SUMMARY is also the kind of a whole summary's result."""
 
+COLLECTED = "COLLECTED"
+"""The state of what lies in a summary that is not posted yet, and the status in the results about it."""
+_NEWER_HELD = "newer held"  # in a collected order's: the code of the letter that a newer version of it has
+
 Outcome = Literal["POSTED", "ADOPTED", "UNCHANGED", "HELD", "REFUSED", "WAITING", "CANCELLED"]
 
 
@@ -138,6 +142,12 @@ def summary_key(command: Command, part: Summary) -> str:
     return f"{command['instance']}|{site}/{letter}{part['day'].replace('-', '')}-{currency}"
 
 
+def sales_of_day(refunds: str) -> str:
+    """The key of the day's first summary of sales, by that of one of its refunds."""
+    site, _, name = refunds.rpartition("/")
+    return f"{site}/S{'-'.join(name.removeprefix('R').split('-')[:2])}"
+
+
 def member_key(summary: str, name: str) -> str:
     """Where it is said that a summary holds an order (`instance|OrderID`) or refund (that and `|refundId`)."""
     return f"{summary}|member|{name}"
@@ -150,7 +160,22 @@ def of_summary(command: Command) -> bool:
 
 def collected(of: LedgerEntry) -> bool:
     """Its command lies in a summary that is not posted yet."""
-    return of["state"] == "COLLECTED"
+    return of["state"] == COLLECTED
+
+
+def with_newer_held(of: LedgerEntry, code: str | None) -> LedgerEntry:
+    """A collected order's entry, of which a newer version, or a deletion, has a letter of this code; None: no more."""
+    extra = {name: text for name, text in of["extra"].items() if name != _NEWER_HELD}
+    changed: LedgerEntry = {**of, "extra": extra if code is None else {**extra, _NEWER_HELD: code}}
+    return changed
+
+
+def newer_held(of: LedgerEntry) -> tuple[str | None, str | None]:
+    """The code of that letter, and what a person reads of it."""
+    code = of["extra"].get(_NEWER_HELD)
+    return (
+        (code, "posted as its summary held it; what came of it since is held: see its letter") if code else (None, None)
+    )
 
 
 def next_key(home: str, refund_id: str = "") -> str:

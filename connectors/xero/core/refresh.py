@@ -51,6 +51,11 @@ class Refresh:
             self._rows, self._since = [], None
         return self._next
 
+    def stale(self, kind: reference.Kind) -> None:
+        """Xero has shown that what was read of it is out of date: it is read again now."""
+        if kind in self.read_at:
+            self.read_at[kind] = float("-inf")
+
     def wake(self) -> float:
         """When to ask again."""
         return max(self._again, reference.next_due(self.read_at, self.desk.settings.speed))

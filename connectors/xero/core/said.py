@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from connectors.xero.core.records import COLLECTED
 from schemas.types import Result
 
 _KINDS = frozenset({"order", "invoice", "contact", "item", "order_refund", "settlement"})
@@ -39,6 +40,8 @@ class Said:
 def heard(said: Said, result: Result) -> Said:
     """One more result about the same thing. Those of the streams and of people are not about a command's outcome."""
     command, outcome = result["command_id"], result["outcome"]
+    if result["status"] == COLLECTED:
+        outcome = "WAITING"  # whatever became of its summary so far, it lies in it
     if result["kind"] in _PARTS and result["xero_id"]:
         return replace(said, parts={**said.parts, result["kind"]: result["xero_id"]})
     if command is None or result["kind"] not in _KINDS:

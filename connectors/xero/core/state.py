@@ -56,6 +56,7 @@ class Job:
     due: Decimal | None = None
     tenders: dict[str, Tender] = field(default_factory=dict)  # payments still open, by marker
     refused: list[Refusal] = field(default_factory=list)
+    letter: Refusal | None = None  # why it has one
     followers: deque[Job] = field(default_factory=deque)
     troubles: list[str] = field(default_factory=list)  # what calls for it came to, told with its next result
     new_contact: int = 0  # how often Xero would not have the contact's id

@@ -15,7 +15,7 @@ from connectors.xero.core.desk import Desk
 from connectors.xero.core.payments import DECIDE
 from connectors.xero.core.state import Job, Refusal
 from connectors.xero.core.summary_document import opened
-from connectors.xero.core.summary_work import OPEN, SummaryWork
+from connectors.xero.core.summary_work import OPEN, WHY, SummaryWork
 from schemas.letters import ErrorClass
 from schemas.types import Command, LedgerEntry, RefundNote, Sale, Summary
 
@@ -52,10 +52,15 @@ class Summaries:
         match entry["extra"].get("phase") if entry is not None else None:
             case "open" if entry is not None and entry["retry_at"] is not None and entry["retry_at"] > self.desk.now.at:
                 self.desk.evict(job)  # an order came just now
+            case "open" if job.parked and self._sales_under_way(job):
+                self.desk.tried_again_at(job, max(self.desk.settings.summary_quiet, self.desk.settings.auth_retry))
+                self.desk.evict(job)
             case "open" if job.parked:
                 self.work.close(job)
+            case "closed" if job.parked and entry is not None and WHY in entry["extra"]:
+                self.work.explain(job)
             case "closed" if cast(Any, job.command["body"])["summary"]["orders"] or not job.parked:
-                return False
+                self.work.send(job)
             case "closed":  # a rebuilt ledger knows that it is closed, and by its orders with what
                 self.work.close(job)
             case "posted" if job.parked:
@@ -68,6 +73,21 @@ class Summaries:
                 self.desk.refuse(job, Refusal(ErrorClass.HELD, "summary_unknown", text, DECIDE))
                 self.desk.end(job)
         return True
+
+    def _sales_under_way(self, job: Job) -> bool:
+        """Refunds of a day close behind its sales: those of orders of the same day come once these are posted, and go
+        into the same credit note. Not behind a summary that has a letter, which may be long."""
+        if job.command["kind"] != "REFUND":
+            return False
+        sales, supplement = records.sales_of_day(job.command["key"]), 1
+        while True:
+            home = records.invoice_key(sales if supplement == 1 else f"{sales}-{supplement}")
+            entry = self.desk.entry(home)
+            if entry is None:
+                return False
+            if entry["state"] == "WAITING" or home in self.desk.jobs:
+                return True
+            supplement += 1
 
     def _sale(self, job: Job, entry: LedgerEntry | None) -> bool:
         sale = cast(Sale, job.command["body"])
@@ -131,7 +151,7 @@ class Summaries:
         text = f"collected into summary {number}, which closes at {when}"
         body = cast(Sale | RefundNote, job.command["body"])
         self.desk.result(
-            job.command, kind, "WAITING", message=text, number=number, total=body["total"],
+            job.command, kind, "WAITING", status=records.COLLECTED, message=text, number=number, total=body["total"],
             total_tax=body["total_tax"], currency=body["currency"],
             findings=[*job.command["findings"], *self.desk.told(job)],
         )  # fmt: skip
@@ -195,6 +215,7 @@ class Summaries:
             self._left(job, entry, f"version {_shown(entry)} is in summary {number} already")
         elif not self._is_open(key):
             if sale["money_hash"] == entry["hash"]:
+                self.desk.write(records.with_newer_held(entry, None))
                 self._left(job, entry, f"same money as the version in summary {number}, which is closed")
             else:
                 self._held(job, entry)
@@ -236,6 +257,7 @@ class Summaries:
         elif not self._is_open(key):
             text = f"Deleted in Kentico, and in the closed summary {entry['number']}."
             hint = "If the money was returned, give it back in Xero by hand, then `k2x dlt redrive --decision skip`."
+            self.desk.write(records.with_newer_held(entry, "deleted_after_posting"))
             self.desk.refuse(job, Refusal(ErrorClass.HELD, "deleted_after_posting", text, hint))
             self.desk.end(job)
         else:
@@ -270,6 +292,8 @@ class Summaries:
             "not reissued."
         )
         code = "other_money" if job.command["kind"] == "SALE" else "refund_differs"
+        if records.collected(entry):
+            self.desk.write(records.with_newer_held(entry, code))
         self.desk.refuse(job, Refusal(ErrorClass.HELD, code, text, DECIDE), records.told_as(job.command))
         self.desk.end(job)
 

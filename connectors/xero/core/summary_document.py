@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +22,7 @@ from schemas.types import Command, Contact, RefundNote, Sale, Summary, Tender
 ZERO = Decimal(0)
 REFUND_ID = "day"  # of the one credit note that a summary of refunds has
 _SIX = Decimal("0.000001")
+_DATES = re.compile(r'"(Date|DueDate)":"(\d{4}-\d\d-\d\d)"')  # of a document as it is made here; texts escape their "
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class Sums:
     contact: Contact | None = None
     version: datetime | None = None
     observed_at: datetime | None = None
+    first_open_day: bool = False  # the rule of the order that was seen last
     _lines: dict[tuple[str, str, str], tuple[Decimal, Decimal]] = field(default_factory=dict)
     _tenders: dict[tuple[str, str, str], _Share] = field(default_factory=dict)
     _hash: Any = field(default_factory=hashlib.sha256)
@@ -66,6 +69,8 @@ class Sums:
             self._tender(tender)
         self.contact = cast(Contact | None, body.get("contact")) or self.contact
         self.version = max(self.version or command["version"], command["version"])
+        if self.observed_at is None or command["observed_at"] >= self.observed_at:
+            self.first_open_day = part["first_open_day"]
         self.observed_at = max(self.observed_at or command["observed_at"], command["observed_at"])
         self._hash.update(f"{key}|{body['total']}|{body['total_tax']}\n".encode())
 
@@ -156,6 +161,7 @@ class Sums:
                 for (account, tax_type, tracking), (net, tax) in sorted(self._lines.items())
             ],
             "orders": self.count,
+            "first_open_day": self.first_open_day,
         }
 
     def _document(self, kind: str, summary: Summary | None, currency: str) -> dict[str, Any]:
@@ -219,6 +225,24 @@ def _digest(text: str, payments: list[Tender]) -> str:
 def _text(value: Decimal) -> str:
     written = f"{value:f}"
     return written.rstrip("0").rstrip(".") if "." in written else written
+
+
+def dated(command: Command, document: str, payments: str) -> Command:
+    """The same with no date of its document, and none of its payments, before these ISO dates (empty: as they are)."""
+    body = cast(dict[str, Any], command["body"])
+    name = "invoice" if command["kind"] == "SALE" else "credit_note"
+
+    def later(found: re.Match[str]) -> str:
+        return f'"{found[1]}":"{max(found[2], document)}"'
+
+    moved = {
+        **body,
+        name: _DATES.sub(later, body[name]),
+        "date": max(body["date"], document),
+        "payments": [{**one, "date": max(one["date"], document, payments)} for one in body["payments"]],
+    }
+    made: Command = {**command, "body": cast(Sale | RefundNote, moved)}
+    return made
 
 
 def opened(command: Command, key: str, number: str) -> Command:

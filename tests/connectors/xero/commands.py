@@ -249,6 +249,7 @@ def in_summary(command: Command, closes_at: datetime, day: str = "2026-11-20", *
         "base_total": None,
         "lines": [{"account": "200", "tax_type": "OUTPUT2", "tracking": "", "net": net, "tax": body["total_tax"]}],
         "orders": 0,
+        "first_open_day": False,
     }
     body = {**body, "summary": {**part, **changes}}
     if command["kind"] == "SALE":

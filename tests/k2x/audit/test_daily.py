@@ -301,6 +301,12 @@ def test_an_order_posted_by_itself_that_a_summary_holds_too_is_doubled() -> None
     assert "order_beside_summary" in found.codes
 
 
+def test_a_day_that_was_locked_when_it_closed_has_the_date_that_the_ledger_says() -> None:
+    moved = day().instead(home(), home(dated=NEXT_DAY))
+    assert not sit(moved.xero(document(date=NEXT_DAY))).codes
+    assert sit(moved.xero(document())).codes == ["date"]
+
+
 def test_edited_money_is_a_difference_of_the_day() -> None:
     found = sit(day().xero(document(total=TOTAL * 3 + 1, payments=PAYMENTS)))
     ((_, tally),) = found.summary.days()

@@ -71,6 +71,7 @@ def test_what_is_collected_into_a_summary_goes_on_until_its_summary_is_posted() 
             "WAITING",
             order=n,
             number=f"UK-S2026112{n % 2}-GBP",
+            status="COLLECTED",
             message=f"collected into summary UK-S2026112{n % 2}-GBP, ...",
         )
         for n in range(4)
@@ -79,5 +80,8 @@ def test_what_is_collected_into_a_summary_goes_on_until_its_summary_is_posted() 
     assert (found.collected, found.going_on.total(), found.orders) == (4, 5, {})
     shown = found.as_json()
     assert (shown["collected"], shown["summaries"], shown["going_on"]) == (4, 2, 5)
-    found = tally(*told, *(result("POSTED", order=n) for n in range(4)))
+    refused = result("REFUSED", order=1, number="UK-S20261121-GBP", status="COLLECTED", message="Its summary ...")
+    found = tally(*told, refused)
+    assert (found.collected, found.orders) == (4, {}), "the summary has a letter: its orders go on with it"
+    found = tally(*told, refused, *(result("POSTED", order=n) for n in range(4)))
     assert (found.collected, found.orders) == (0, {"posted": 4})

@@ -72,7 +72,8 @@ def test_a_plan_says_what_is_collected_and_what_its_close_will_cost() -> None:
     for number in range(3):
         made.take(
             {
-                "kind": "order", "outcome": "WAITING", "key": f"emea|{number}", "order_id": "1", "version": number,
+                "kind": "order", "outcome": "WAITING", "status": "COLLECTED", "key": f"emea|{number}",
+                "order_id": "1", "version": number,
                 "number": "UK-S20261124-GBP", "message": "collected into summary UK-S20261124-GBP, which closes ...",
             }
         )  # fmt: skip

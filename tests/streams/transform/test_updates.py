@@ -182,3 +182,28 @@ def test_write_back_tells_of_refusals_and_follows_its_step() -> None:
         assert Workflow(store(COLUMNS)).writeback(quiet, NOW) is None
     steps = [one.model_dump(by_alias=True) for one in DEFAULT.workflow if one.use != "write_back.columns"]
     assert Workflow(store(COLUMNS, steps)).writeback(result(), NOW) is None
+
+
+def test_write_back_tells_where_an_order_of_a_daily_summary_stands() -> None:
+    within = {"kind": "order", "number": "UK-S20261124-GBP", "xero_id": None, "status": "COLLECTED"}
+    why = {"error_code": "account_archived", "message": "Its summary UK-S20261124-GBP was refused: Xero: archived."}
+    refused = "account_archived: Its summary UK-S20261124-GBP was refused: Xero: archived."
+    posted = {**within, "xero_id": "X-S", "status": "PAID"}
+    told: list[tuple[dict[str, Any], dict[str, str]]] = [
+        # Collected: an earlier refusal of it is over, and no invoice has its summary's number yet.
+        ({**within, "outcome": "WAITING"}, {"OrderXeroStatus": "COLLECTED", "OrderXeroError": ""}),
+        ({**within, "outcome": "REFUSED", **why}, {"OrderXeroStatus": "REFUSED", "OrderXeroError": refused}),
+        (posted, {"OrderXeroNumber": "UK-S20261124-GBP", "OrderXeroStatus": "PAID", "OrderXeroError": ""}),
+        # A newer version has a letter: what its summary posted must not hide that.
+        (
+            {**posted, "error_code": "other_money", "message": "held"},
+            {"OrderXeroNumber": "UK-S20261124-GBP", "OrderXeroStatus": "PAID", "OrderXeroError": "other_money: held"},
+        ),
+        # The day comes to nothing: no document has its number.
+        ({**posted, "xero_id": None}, {"OrderXeroStatus": "PAID", "OrderXeroError": ""}),
+    ]
+    for given, fields in told:
+        made = Workflow(store(COLUMNS)).writeback(result(**given), NOW)
+        assert made is not None
+        assert made["fields"] == fields, given
+    assert Workflow(store(COLUMNS)).writeback(result(kind="order", outcome="WAITING", status=None), NOW) is None

@@ -34,6 +34,7 @@ class PaperXero:
     bad_accounts: set[str] = field(default_factory=set)
     dropped_accounts: set[str] = field(default_factory=set)
     mumbled: dict[str, str] = field(default_factory=dict)
+    lock: str = ""  # ISO: the books are closed until then
     keys: dict[str, tuple[float, str, Answer]] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     executed: int = 0
@@ -98,7 +99,8 @@ class PaperXero:
             case "PUT", "BankTransfers":
                 return self._bank_transfer(rows)
             case "GET", "Organisation":
-                return _ok("Organisations", [{"OrganisationID": "o", "Name": "Paper", "BaseCurrency": "GBP"}])
+                locked = {"PeriodLockDate": f"{self.lock}T00:00:00"} if self.lock else {}
+                return _ok("Organisations", [{"OrganisationID": "o", "Name": "Paper", "BaseCurrency": "GBP", **locked}])
             case "GET", path:
                 return _ok(path, [])
             case "POST", "Contacts":
@@ -158,6 +160,8 @@ class PaperXero:
         taken = [i for i in self.invoices.values() if i["InvoiceNumber"] == row["InvoiceNumber"]]
         if any(i["Type"] == "ACCREC" for i in taken):
             return _bad({**row, "InvoiceID": ZERO}, "Invoice # must be unique.", "HasErrors")
+        if row["Date"] <= self.lock:
+            return _bad({**row, "InvoiceID": ZERO}, self._locked(), "HasErrors")
         code = row["LineItems"][0]["AccountCode"]
         if code in self.bad_accounts:
             return _bad(
@@ -178,6 +182,8 @@ class PaperXero:
     def _credit_note(self, row: dict[str, Any]) -> dict[str, Any]:
         if any(c["CreditNoteNumber"] == row["CreditNoteNumber"] for c in self.credit_notes.values()):
             return _bad({**row, "CreditNoteID": ZERO}, "Credit Note # must be unique.", "HasErrors")
+        if row["Date"] <= self.lock:
+            return _bad({**row, "CreditNoteID": ZERO}, self._locked(), "HasErrors")
         if row["LineItems"][0]["AccountCode"] in self.bad_accounts:
             text = f"Account code '{row['LineItems'][0]['AccountCode']}' is not a valid code for this document."
             return _bad({**row, "CreditNoteID": ZERO}, text, "HasErrors")
@@ -185,6 +191,9 @@ class PaperXero:
         made = {**row, "CreditNoteID": self._id("n"), "Total": total.quantize(Decimal("0.01")), "TotalTax": tax}
         self.credit_notes[made["CreditNoteID"]] = made
         return {**self.show(made), "StatusAttributeString": "OK", "HasErrors": False}
+
+    def _locked(self) -> str:
+        return f"The document date cannot be before the period lock date, currently set at {self.lock}"
 
     def show(self, document: dict[str, Any]) -> dict[str, Any]:
         """An invoice or credit note as a GET shows it."""
@@ -203,6 +212,8 @@ class PaperXero:
             return self._refund(row, self.credit_notes[row["CreditNote"]["CreditNoteID"]])
         invoice = self.invoices.get(row["Invoice"]["InvoiceID"])
         amount = Decimal(str(row["Amount"]))
+        if row["Date"] <= self.lock:
+            return _bad(row, self._locked(), "HasValidationErrors")
         if invoice is None or invoice["Status"] != "AUTHORISED":
             return _bad(row, "Payments can only be made against Authorised documents", "HasValidationErrors")
         if amount > self.show(invoice)["AmountDue"]:
@@ -217,6 +228,8 @@ class PaperXero:
 
     def _refund(self, row: dict[str, Any], note: dict[str, Any]) -> dict[str, Any]:
         amount = Decimal(str(row["Amount"]))
+        if row["Date"] <= self.lock:
+            return _bad(row, self._locked(), "HasValidationErrors")
         if amount > self.show(note)["RemainingCredit"]:
             text = "Payment amount exceeds the amount outstanding on this document"
             return _bad(row, text, "HasValidationErrors")
