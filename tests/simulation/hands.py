@@ -46,6 +46,8 @@ class Hands:
             return
         org = self.random.choice(self.world.weather.orgs)
         books = self.world.xero.books[org]
+        if self.world.office.busy(org):
+            return
         kinds = list(self._edits)
         self.random.shuffle(kinds)
         for kind in kinds:
@@ -71,7 +73,7 @@ class Hands:
             self.world.loop.after(self.random.uniform(0.0, 2.0), partial(self._act, act, org, document))
 
     def _act(self, act: Callable[[str, Document], bool], org: str, document: Document) -> None:
-        if act(org, document):
+        if not self.world.office.busy(org) and act(org, document):
             self.world.xero.books[org].changed.clear()
 
     def _touch(self, order: Order | None, what: str) -> None:

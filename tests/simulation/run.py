@@ -40,8 +40,11 @@ def run(made: Weather, story: Callable[[float, str, str], None] | None = None) -
     world = World(made, story)
     try:
         world.begin()
-        if _settle(world, report):
-            report.violations += world.ends.judge()
+        settled = _settle(world, report)
+        while settled and not (wrong := list(world.summaries.explained())) and world.office.redrive():
+            settled = _settle(world, report)
+        if settled:
+            report.violations += wrong or world.ends.judge()
         if not report.violations:
             world.judge.replaying = True
             world.workload.send_all_again()

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
@@ -52,12 +53,13 @@ class Days:
         """The command as a store with summaries sends it; now and then the rule was another when it was made."""
         if self.random.random() < 0.05:
             return command
-        if command["kind"] == "REFUND":
-            day = "2026-11-21"
+        if command["kind"] == "REFUND" and self.random.random() < 0.7:
+            day = "2026-11-21"  # else on the order's own
         spread, storm = self.world.weather.spread, self.world.weather.storm
         fates = (-1e5, 5.0, spread / 2, spread, storm / 2)  # closed long ago, in the midst of it, or after it
         closes = self._closes.setdefault((command["org"], day), self.random.choice(fates))
-        return in_summary(command, EPOCH + timedelta(seconds=closes), day)
+        moves = self.world.office.first_open_day[command["org"]]
+        return in_summary(command, EPOCH + timedelta(seconds=closes), day, first_open_day=moves)
 
 
 class Summaries:
@@ -101,9 +103,27 @@ class Summaries:
         """The whole summary has a letter that it may have: Xero said twice that it had not saved what it had, or
         people were at it."""
         words = [r for of in self.words.values() for r in of if r["org"] == org and r["number"] == number]
-        if not any(r["outcome"] in ("REFUSED", "HELD") for r in words):
+        ends = [r["outcome"] for r in words if r["outcome"] not in ("WAITING", "UNCHANGED")]
+        if not ends or ends[-1] not in ("REFUSED", "HELD"):
             return False
         return self.excused(org, number) or self.world.counts["fault id_with_error"] > 1
+
+    def explained(self) -> Iterator[tuple[str, str]]:
+        """When all is quiet: each order in a summary that has a letter has heard why, and nobody the same twice."""
+        why: dict[tuple[str, str], Result] = {}
+        for (org, _), words in self.words.items():
+            ends = [r for r in words if r["outcome"] in ("POSTED", "REFUSED", "HELD", "CANCELLED")]
+            if ends and ends[-1]["outcome"] in ("REFUSED", "HELD"):
+                why[org, str(ends[-1]["number"])] = ends[-1]
+        for id_, results in self.world.judge.results.items():
+            told = [r for r in results if r["status"] == "COLLECTED"]
+            said = [(r["error_code"], r["message"]) for r in told if r["outcome"] != "WAITING"]
+            if any(one == other for one, other in pairwise(said)):
+                yield "told why", f"{id_} was told twice: {said}"
+            last = results[-1]
+            letter = why.get((last["org"], str(last["number"]))) if last["status"] == "COLLECTED" else None
+            if letter is not None and last["error_code"] != letter["error_code"]:
+                yield "told why", f"{id_} is in {last['number']} and was not told {letter['error_code']}: {said}"
 
     def judge(self, org: str) -> Iterator[tuple[str, str]]:
         """Each summary POSTED once and to the cent, and no document that no summary explains."""

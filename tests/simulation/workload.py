@@ -14,6 +14,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
+from connectors.xero.core.events import Letter
 from schemas.types import Command, Contact, Tender
 from tests.connectors.xero.commands import (
     T0,
@@ -118,6 +119,18 @@ class Workload:
         if order is not None:
             order.records.append(record)
         self.world.say("shop", "sends {} at offset {}", one["command_id"], record.stored.offset)
+        self._wake(org)
+
+    def redrive(self, org: str, letter: Letter) -> None:
+        """A dead letter's record once more, as `k2x dlt redrive` sends it."""
+        assert letter.key is not None
+        stored = self.world.broker.put(org, letter.key, letter.value, (("x-replay-count", b"1"),))
+        id_ = CODEC.decode(letter.value)["command_id"]
+        self.world.office.again.add((org, stored.offset))
+        if id_ in self.records:  # else a summary's own command
+            self.ids[org, stored.offset] = id_
+            self.world.judge.rereads[id_] = self.world.judge.rereads.get(id_, 0) + 1
+        self.world.say("shop", "redrives {} at offset {}", id_, stored.offset)
         self._wake(org)
 
     def order_of(self, org: str, number: str) -> Order | None:

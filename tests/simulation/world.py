@@ -16,6 +16,7 @@ from tests.simulation.group import Group
 from tests.simulation.hands import Hands
 from tests.simulation.judge import Judge
 from tests.simulation.loop import Loop
+from tests.simulation.office import Office
 from tests.simulation.process import Host, Process
 from tests.simulation.summaries import Summaries
 from tests.simulation.weather import CALL_FAULTS, Weather
@@ -40,6 +41,7 @@ class World:
         self.loop = Loop()
         self.judge = Judge(self)
         self.summaries = Summaries(self)
+        self.office = Office(self)
         self.broker = Broker(self.loop, weather.orgs, Random(f"broker {weather.seed}"))
         self.xero = Xero(self.loop, weather, XeroJudge(self.judge.arrived, self.judge.changed))
         self.hosts = [Host(self, f"host{number}") for number in range(weather.hosts)]
@@ -155,6 +157,7 @@ class World:
         for org in weather.orgs:
             self.group.give(org, random.uniform(0.0, 1.0))
         self.workload.begin()
+        self.office.begin()
         whole = min(weather.storm, max(weather.spread * 1.5, 300.0))
         plans: list[tuple[int, Callable[[], object]]] = [
             (weather.crashes, self._any(lambda process: self.crash(process, "any time"))),

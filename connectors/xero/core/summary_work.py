@@ -145,6 +145,7 @@ class SummaryWork:
         if refusal is None:
             self.go_on(job)
             return
+        job.number = self.desk.fresh(job.home, "invoice")["extra"]["number"]
         self.desk.refuse(job, refusal)
         self.desk.end(job)
 

@@ -129,7 +129,7 @@ def _record(offset: int, command: Command) -> Record:
 
 def _result(command: Command, kind: str, outcome: str, **fields: Any) -> Result:
     made: Any = {"kind": kind, "outcome": outcome, "command_id": command["command_id"], "xero_id": None, "number": None}
-    return cast(Result, {**made, "message": "", **fields})
+    return cast(Result, {**made, "status": None, "message": "", **fields})
 
 
 # -- what Xero shows ------------------------------------------------------------------------------------------------
