@@ -27,7 +27,7 @@ _SUMMARIES = (
     "OrderItemDiscountSummary",
     "OrderItemProductDiscounts",
 )
-_KNOWN = frozenset({"shows", "org", "items_in_xero", "store", "instance", "rules", "now", "events"})
+_KNOWN = frozenset({"shows", "org", "items_in_xero", "store", "instance", "rules", "now", "events", "books"})
 _EVENT = frozenset({"event", "data", "expect"})
 
 
@@ -43,7 +43,8 @@ class Event:
 
 @dataclass(frozen=True)
 class Case:
-    """One file. `org`: as the sandbox's organisation_from takes it; `items_in_xero`: as PUT Items takes them."""
+    """One file. `books`: what Xero has in the end, for books/. `org`: as the sandbox's organisation_from takes it;
+    `items_in_xero`: as PUT Items takes them."""
 
     name: str
     shows: str
@@ -54,6 +55,7 @@ class Case:
     rules: Mapping[str, Any]
     now: datetime
     events: list[Event]
+    books: Mapping[str, Any]
 
 
 def paths() -> list[Path]:
@@ -80,6 +82,7 @@ def read(path: Path) -> Case:
         rules=whole["rules"],
         now=datetime.fromisoformat(str(whole["now"])),
         events=events,
+        books=whole.get("books", {}),
     )
 
 

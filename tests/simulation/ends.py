@@ -125,7 +125,7 @@ class Ends:
 
     def _order(self, order: Order) -> Iterator[tuple[str, str]]:
         judge = self.world.judge
-        told = [r for record in order.records for r in judge.results.get(record.id, []) if r["kind"] == "order"]
+        told = [r for r in judge.told if (r["org"], r["key"], r["kind"]) == (order.org, order.key, "order")]
         posted = [r for r in told if r["outcome"] == "POSTED"]
         living = self._living(order)
         name = f"order {order.key} of {order.org}"

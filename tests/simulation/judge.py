@@ -73,6 +73,7 @@ class Judge:
         self.world = world
         self.words: dict[str, list[str]] = {}  # by command_id: the outcomes told of a record, in order
         self.results: dict[str, list[Result]] = {}
+        self.told: list[Result] = []  # the same of all records, as they came
         self.letters: dict[tuple[str, int], list[Letter]] = {}  # by org and origin
         self.made: dict[str, Request] = {}  # by document id
         self.marred: set[tuple[str, str]] = set()  # org and number: an order that a too late commit has touched
@@ -341,6 +342,7 @@ class Judge:
             "ITEM",
         }
         self.results.setdefault(record.id, []).append(result)
+        self.told.append(result)
         self.world.count(f"told {result['kind']} {result['outcome']}")
         self.world.say(org, "{} {}: {} {}", result["outcome"], record.id, result["kind"], result["message"] or "")
         if not main:

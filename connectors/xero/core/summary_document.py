@@ -107,7 +107,7 @@ class Sums:
         opened = cast(Sale, of["body"])
         document = self._document("ACCREC", opened["summary"], opened["currency"])
         summary = cast(Summary, opened["summary"])
-        document = {**document, "DueDate": summary["day"], "Reference": f"{self.count} orders"}
+        document = {**document, "DueDate": summary["day"], "Reference": _orders(self.count)}
         text = orjson.dumps(document).decode()
         payments = self._payments()
         body: Sale = {
@@ -196,7 +196,7 @@ class Sums:
                     "date": date,
                     "currency_rate": rate if share.foreign and not converted else None,
                     "bank_amount": f"{share.bank:.2f}" if converted else None,
-                    "reference": f"{share.count} orders",
+                    "reference": _orders(share.count),
                 }
             )
         return made
@@ -220,6 +220,10 @@ def _line(text: str, account: str, tax_type: str, tracking: str, net: Decimal, t
 def _digest(text: str, payments: list[Tender]) -> str:
     told = "|".join(f"{one['account_code']} {one['account_id']} {one['amount']} {one['date']}" for one in payments)
     return hashlib.sha256(f"{text}\n{told}".encode()).hexdigest()
+
+
+def _orders(count: int) -> str:
+    return "1 order" if count == 1 else f"{count} orders"
 
 
 def _text(value: Decimal) -> str:
