@@ -439,7 +439,7 @@ def test_an_item_that_was_written_is_not_written_again() -> None:
 
 
 def test_results_of_the_streams_say_nothing_about_a_command() -> None:
-    suppressed = cast(Result, {"kind": "order", "outcome": "SUPPRESSED", "command_id": None})
+    suppressed = cast(Result, {"kind": "order", "outcome": "SUPPRESSED", "command_id": None, "status": None})
     said = heard(heard(Said(), _result(sale(1), "order", "WAITING")), suppressed)
     assert said.of(sale(1)["command_id"]) == ("WAITING", "")
 
