@@ -178,7 +178,8 @@ class Ends:
         if not self.world.workload.reissues(order.org) or order.day:
             return  # with summaries a person decides
         refunded = any(record.command["kind"] == "REFUND" for record in order.records)
-        if codes & {"not_reissued", "other_money"} and not refunded:
+        unpaid = bool(codes & CODES) and self.world.office.at_work  # its payment was refused when a version came
+        if codes & {"not_reissued", "other_money"} and not refunded and not unpaid:
             yield "as ordered", f"{name} was not issued anew, though nothing was refunded"
         if codes & {"not_reissued", "other_money"}:
             return
@@ -230,6 +231,10 @@ class Ends:
                 codes = {str(r["error_code"]) for r in told if r["error_code"]} - self._usual
                 if "xero_refused" in codes and self.world.counts["fault id_with_error"] > 1:
                     continue
+                if self.world.office.at_work and any(r["error_code"] in CODES for r in sales):
+                    codes.discard("refund_of_unpaid")  # by its payment, which was refused when the refund came
+                    if not codes:
+                        continue
                 if codes != {"refund_too_large"}:
                     yield "as ordered", f"{name} is sound, and has come to {[r['outcome'] for r in told]} {codes}"
 

@@ -269,7 +269,7 @@ class Xero:
             self.random.shuffle(rows)
         if fault == "element_missing" and rows:
             rows.pop()
-        elif fault == "id_with_error" and rows:
+        elif fault == "id_with_error" and rows and not rows[0].get("ValidationErrors"):
             rows[0]["ValidationErrors"] = [{"Message": "An error occurred while saving."}]
         elif left_out is not None:
             rows.append({name: value for name, value in left_out.items() if name != f"{request.call.path[:-1]}ID"})
