@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -24,7 +24,7 @@ from connectors.xero.core.troubles import Troubles
 from connectors.xero.core.watermark import Watermark
 from connectors.xero.settings import CoreSettings
 from schemas.letters import ErrorClass
-from schemas.types import RefundNote
+from schemas.types import RefundNote, Result
 from tests.simulation.judge import Violation
 from tests.simulation.run import run
 from tests.simulation.test_key_edges import Edge
@@ -221,7 +221,8 @@ def _doubled(world: World) -> None:
 def _lost(world: World) -> None:
     order = next(iter(world.workload.orders.values()))
     for record in order.records:
-        world.judge.results[record.id] = []
+        told, world.judge.results[record.id] = world.judge.results[record.id], []
+        world.judge.told = [one for one in world.judge.told if one not in told]
 
 
 def _unfinished(world: World) -> None:
@@ -265,3 +266,14 @@ def test_what_is_wrong_at_the_end_is_seen(name: str) -> None:
     assert not list(world.ends.judge())
     tamper(world)
     assert check in [found for found, _ in world.ends.judge()]
+
+
+def test_an_order_of_a_refused_summary_that_has_not_heard_why_or_heard_it_twice_is_seen() -> None:
+    world, number = World(_weather()), "W-S20261120-GBP"
+    refused = {"org": "uk", "number": number, "outcome": "REFUSED", "error_code": "tax_type_invalid", "message": "m"}
+    world.summaries.words["uk", "shop|web/S20261120-GBP"] = [cast(Result, refused)]
+    waits = cast(Result, {**refused, "outcome": "WAITING", "error_code": None, "status": "COLLECTED"})
+    heard = cast(Result, {**refused, "status": "COLLECTED"})
+    for results, wrong in (([waits], 1), ([waits, heard], 0), ([waits, heard, heard], 1)):
+        world.judge.results["shop|1@1"] = results
+        assert [check for check, _ in world.summaries.explained()] == ["told why"] * wrong
