@@ -207,7 +207,7 @@ def _summaries(shelf: Shelf, prefix: str, truths: Sequence[Row]) -> Iterator[Wro
         "sold": (_by_currency(invoices, "Total"), _positive(sold)),
         "tax": (_by_currency(invoices, "TotalTax"), _positive(tax)),
         "given back": (_by_currency(notes, "Total"), _positive(back)),
-        "orders": (sum(int(row["Reference"].removesuffix(" orders")) for _, row in invoices), len(truths)),
+        "orders": (sum(int(row["Reference"].split(" ")[0]) for _, row in invoices), len(truths)),
     }
     yield from (Wrong("", text) for text in _differ(f"{prefix}'s summaries", **facts))
 

@@ -211,7 +211,7 @@ DAILY = [
 @pytest.fixture
 def day() -> Export:
     two = invoice(DAY, 240.0, CurrencyCode="AUD", TotalTax=40.0, Reference="2 orders")
-    late = invoice(f"{DAY}-2", 120.0, CurrencyCode="AUD", Reference="1 orders")
+    late = invoice(f"{DAY}-2", 120.0, CurrencyCode="AUD", Reference="1 order")
     back = note(f"CN-{DAY}", 30.0, CurrencyCode="AUD")
     return books_of([two, late], [back], held=330.0) | {"organisation": {"currency": "AUD"}}
 
@@ -230,7 +230,7 @@ def test_the_summaries_of_a_store_are_good_when_together_they_are_its_orders(day
         (_without("invoices", f"{DAY}-2"), "sold is {'AUD': Decimal('240.0')}, must be {'AUD': Decimal('360.00')}"),
         (_with(DAY, TotalTax=40.01), "tax is {'AUD': Decimal('60.01')}"),
         (_with(DAY, CurrencyCode="NZD"), "sold is {'NZD'"),
-        (_with(DAY, Reference="1 orders"), "orders is 2, must be 3"),
+        (_with(DAY, Reference="1 order"), "orders is 2, must be 3"),
         (_payment_gone(DAY), f"{DAY}: paid is 0, must be 240.0"),
         (_payment_twice(DAY), f"payments twice is ['{DAY}/1']"),
         (_more("invoices", invoice("AU-7", CurrencyCode="AUD")), "1 living invoices of its own"),

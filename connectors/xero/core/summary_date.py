@@ -14,7 +14,7 @@ import orjson
 from connectors.xero.core import records
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.state import Job, Refusal
-from connectors.xero.core.summary_document import REFUND_ID, dated
+from connectors.xero.core.summary_document import REFUND_ID, dated, how_many
 from schemas.letters import ErrorClass
 from schemas.types import LedgerEntry, Summary
 
@@ -68,7 +68,7 @@ def _locked(job: Job, day: str, lock: str) -> Refusal:
     what = "credit note" if job.command["kind"] == "REFUND" else "invoice"
     body = cast(Any, job.command["body"])
     text = (
-        f"Summary {body['number']} of {body['summary']['orders']} orders closed after its day was locked: its {what} "
+        f"Summary {body['number']} ({how_many(body['summary']['orders'])}) closed after its day was locked: its {what} "
         f"is of {day}, and the books are closed until {lock}."
     )
     hint = (

@@ -107,7 +107,7 @@ class Sums:
         opened = cast(Sale, of["body"])
         document = self._document("ACCREC", opened["summary"], opened["currency"])
         summary = cast(Summary, opened["summary"])
-        document = {**document, "DueDate": summary["day"], "Reference": _orders(self.count)}
+        document = {**document, "DueDate": summary["day"], "Reference": how_many(self.count)}
         text = orjson.dumps(document).decode()
         payments = self._payments()
         body: Sale = {
@@ -196,7 +196,7 @@ class Sums:
                     "date": date,
                     "currency_rate": rate if share.foreign and not converted else None,
                     "bank_amount": f"{share.bank:.2f}" if converted else None,
-                    "reference": _orders(share.count),
+                    "reference": how_many(share.count),
                 }
             )
         return made
@@ -222,7 +222,8 @@ def _digest(text: str, payments: list[Tender]) -> str:
     return hashlib.sha256(f"{text}\n{told}".encode()).hexdigest()
 
 
-def _orders(count: int) -> str:
+def how_many(count: int) -> str:
+    """In words."""
     return "1 order" if count == 1 else f"{count} orders"
 
 

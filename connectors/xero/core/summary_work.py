@@ -18,7 +18,7 @@ from connectors.xero.core import records
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.state import Job
 from connectors.xero.core.summary_date import settle_date
-from connectors.xero.core.summary_document import Sums
+from connectors.xero.core.summary_document import Sums, how_many
 from schemas.letters import ErrorClass
 from schemas.types import Command, LedgerEntry
 
@@ -128,7 +128,7 @@ class SummaryWork:
             self.desk.end(job, entry)
             return
         entry["extra"] = {**extra, "phase": CLOSED}
-        entry["reason"] = f"closed with {sums.count} orders"
+        entry["reason"] = f"closed with {how_many(sums.count)}"
         entry["total"], entry["total_tax"] = f"{sums.total:.2f}", f"{sums.total_tax:.2f}"
         job.command = sums.sale(job.command) if job.command["kind"] == "SALE" else sums.refund(job.command)
         job.value = self.encode(job.command)

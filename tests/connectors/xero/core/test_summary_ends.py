@@ -173,7 +173,7 @@ def test_a_summary_of_a_locked_day_is_one_letter_without_a_call_until_a_person_o
     assert not [send for send in world.sends if send.call.writes]
     letter = world.letter()
     assert (letter["x-error-class"], letter["x-error-code"]) == ("locked_period", "locked_period")
-    assert "1 orders closed after its day was locked" in letter["__connect.errors.exception.message"]
+    assert "(1 order) closed after its day was locked" in letter["__connect.errors.exception.message"]
     assert "books are closed until 2026-11-24" in letter["__connect.errors.exception.message"]
     assert "Open the period in Xero, then `k2x dlt redrive`" in letter["x-error-hint"]
     assert _told(world, 1)[-1] == ("REFUSED", "COLLECTED", "locked_period")
