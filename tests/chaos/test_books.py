@@ -252,7 +252,7 @@ def test_the_newest_invoice_of_an_order_is_known(good: Export) -> None:
 
 @pytest.mark.parametrize("hour", range(24))
 def test_the_days_of_the_run_s_store_end_soon_and_its_shop_sells_before_midnight(hour: int) -> None:
-    """Whatever the hour: midnight in its zone has just been, and the day closes 90 to 150 seconds from now."""
+    """Whatever the hour: midnight in its zone has just been, and the day closes 45 to 105 seconds from now."""
     from datetime import timedelta
     from zoneinfo import ZoneInfo
 
@@ -265,5 +265,5 @@ def test_the_days_of_the_run_s_store_end_soon_and_its_shop_sells_before_midnight
     assert midnight.astimezone(UTC) == now.replace(minute=0, second=0)
     assert (now - timedelta(hours=12)).astimezone(zone).date() == midnight.date() - timedelta(days=1)
     closes = midnight + timedelta(minutes=posting.grace_minutes)
-    assert 90 <= (closes - now).total_seconds() <= 150
+    assert 45 <= (closes - now).total_seconds() <= 105
     assert Decimal(posting.grace_minutes) <= 1440
