@@ -12,6 +12,7 @@ _LANE, _DOUBT, _WAITING = (f"{_TESTS}/core/test_{name}.py::" for name in ("lane"
 _REISSUE = f"{_TESTS}/core/test_reissue.py::"
 _REFUNDS = f"{_TESTS}/core/test_refunds.py::"
 _SUMMARIES = f"{_TESTS}/core/test_summaries.py::"
+_SUMMARY_ENDS = f"{_TESTS}/core/test_summary_ends.py::"
 _SETTLEMENTS = f"{_TESTS}/core/test_settlements.py::"
 _BUDGET, _CLIENT = f"{_TESTS}/test_budget.py::", f"{_TESTS}/test_client.py::"
 
@@ -308,6 +309,33 @@ SABOTAGES: tuple[Sabotage, ...] = (
         "        job.value = self.encode(job.command)\n",
         "",
         (_SUMMARIES + "test_what_a_summary_holds_is_on_the_log_before_its_document_leaves",),
+    ),
+    Sabotage(
+        "refunds_close_beside_their_sales",
+        "refunds of a day's own orders come into a second credit note",
+        f"{_XERO}/core/summaries.py",
+        """            case "open" if job.parked and self._sales_under_way(job):\n""",
+        """            case "open" if job.parked and not job:\n""",
+        (_SUMMARY_ENDS + "test_refunds_of_a_days_own_orders_are_in_the_same_credit_note_as_all_others_of_that_day",),
+    ),
+    Sabotage(
+        "refusal_told_again",
+        "each redrive of a refused summary floods its orders with what they know",
+        f"{_XERO}/core/summary_work.py",
+        """            if member["extra"].get(WHY) != digest:\n""",
+        """            if member["extra"].get(WHY) != "":\n""",
+        (
+            _SUMMARY_ENDS
+            + "test_a_refused_summary_tells_each_of_its_orders_once_for_each_refusal_and_then_that_it_is_posted",
+        ),
+    ),
+    Sabotage(
+        "posted_summary_dated_anew",
+        "the ledger says a date that the invoice in Xero has not",
+        f"{_XERO}/core/summary_date.py",
+        """    return own["intention"] is not None or own["xero_id"] is not None\n""",
+        """    return own["intention"] is not None\n""",
+        (_SUMMARY_ENDS + "test_a_lock_that_comes_between_invoice_and_payments_moves_the_payments_only",),
     ),
     Sabotage(
         "late_order_into_a_closed_summary",

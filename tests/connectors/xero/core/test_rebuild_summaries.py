@@ -152,3 +152,33 @@ def test_refunds_in_a_days_credit_note_are_restored_and_not_paid_out_again(close
         assert world.entry(invoice_key(f"shop|{order}"))["extra"]["refund:r1"] == "30.00"
     world.put(in_summary(refund(1), back, "2026-11-21")).run()
     assert [r["outcome"] for r in world.results if r["kind"] == "order_refund"][-1] == "UNCHANGED"
+
+
+def test_the_orders_of_a_refused_summary_are_collected_again_and_posted_when_its_cause_is_mended() -> None:
+    world = _world().put(*(in_summary(sale(n), _CLOSES) for n in (1, 2)))
+    world.xero.bad_accounts.add("200")
+    world.run(20_000)
+    assert world.outcomes().count("REFUSED") == 2
+    world.xero.bad_accounts.clear()
+    rebuilt(world).run(200_000)
+    assert {world.entry(invoice_key(f"shop|{n}"))["number"] for n in (1, 2)} == {_NUMBER}
+    assert [str(i["Total"]) for i in map(world.xero.show, world.xero.invoices.values())] == ["240.00"]
+    assert world.outcomes().count("POSTED") == 2
+
+
+def test_a_summary_that_was_redriven_and_dated_out_of_a_closed_period_is_not_posted_again() -> None:
+    world = _world().put(in_summary(sale(1), _CLOSES, first_open_day=True))
+    world.xero.lock = "2026-11-20"
+    world.run(3000, until=lambda: False)
+    world.xero.bad_accounts.add("200")
+    world.run(20_000)
+    world.xero.bad_accounts.clear()
+    again: Any = CODEC.decode(world.letters[0].value)
+    world.put(again).run(20_000)
+    assert [i["Date"] for i in world.xero.invoices.values()] == ["2026-11-21"]
+    before = len(world.xero.calls)
+    rebuilt(world).run(200_000)
+    assert not [call for call in world.xero.calls[before:] if call.method != "GET"]
+    summary = world.entry(invoice_key("shop|web/S20261120-GBP"))
+    assert (summary["extra"]["phase"], summary["extra"]["dated"]) == ("posted", "2026-11-21")
+    assert world.entry(invoice_key("shop|1"))["status"] == "PAID"

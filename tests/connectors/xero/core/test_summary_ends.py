@@ -196,6 +196,7 @@ def test_a_lock_that_comes_between_invoice_and_payments_moves_the_payments_only(
     _closed(world.put(again))
     assert [i["Date"] for i in world.xero.invoices.values()] == ["2026-11-20"]
     assert [p["Date"] for p in world.xero.payments] == ["2026-11-21"]
+    assert "dated" not in world.entry(invoice_key(_KEY))["extra"], "the invoice is of its day"
     assert _invoices(world)[_NUMBER][0] == "PAID"
 
 
