@@ -47,7 +47,7 @@ class Rebuild:
             "command_id": self._id, "org": self._org, "instance": "", "store": None, "order_id": None,
             "kind": "REBUILD", "key": key, "version": now, "observed_at": now, "received_at": now,
             "rules_version": 0, "body": None, "findings": [], "source_topic": "", "source_partition": -1,
-            "source_offset": -1, "replay_id": None, "traceparent": None,
+            "source_offset": -1, "replay_id": None, "traceparent": None, "on_unpaid": "HOLD",
         }  # fmt: skip
         delivery = Deliverer(self._kafka)
         value = self._codec.encode("command", command)

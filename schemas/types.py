@@ -402,6 +402,7 @@ class Command(TypedDict):
     source_offset: int
     replay_id: str | None
     traceparent: str | None
+    on_unpaid: Literal["HOLD", "VOID", "CREDIT"]
 
 
 class Result(TypedDict):

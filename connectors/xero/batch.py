@@ -16,7 +16,7 @@ from connectors.xero.calls import Call
 from connectors.xero.core.state import UNNUMBERED, Document, Step
 from schemas.types import RefundNote, Sale, Tender
 
-# method, resource, purpose. PUT creates only; POST upserts (xero.md §0.4).
+# method, collection, purpose. PUT creates only; POST upserts (xero.md §0.4).
 WRITES: Mapping[Step, tuple[str, str, str]] = {
     Step.CONTACT: ("POST", "Contacts", "contacts"),
     Step.ITEM: ("POST", "Items", "items"),
@@ -26,6 +26,8 @@ WRITES: Mapping[Step, tuple[str, str, str]] = {
     Step.REFUND: ("PUT", "Payments", "refunds"),
     Step.BANK_TRANSACTION: ("PUT", "BankTransactions", "bank_transactions"),
     Step.BANK_TRANSFER: ("PUT", "BankTransfers", "bank_transfers"),
+    Step.VOID: ("POST", "Invoices", "voids"),
+    Step.ALLOCATION: ("PUT", "Allocations", "allocations"),
 }
 _QUERY = {
     Step.CONTACT: (("summarizeErrors", "false"),),
@@ -36,11 +38,14 @@ _QUERY = {
     Step.CREDIT_NOTE: (("summarizeErrors", "false"), ("unitdp", "4")),
     Step.BANK_TRANSACTION: (("summarizeErrors", "false"), ("unitdp", "4")),
     Step.BANK_TRANSFER: (),
+    Step.VOID: (("summarizeErrors", "false"),),
+    Step.ALLOCATION: (("summarizeErrors", "false"),),
 }
-ALONE = (Step.CREDIT_NOTE, Step.REFUND, *UNNUMBERED)
+ALONE = (Step.CREDIT_NOTE, Step.REFUND, Step.ALLOCATION, *UNNUMBERED)
 """Steps whose documents are read back one by one."""
-ONE_A_CALL = (Step.BANK_TRANSFER,)
-"""Steps that know no summarizeErrors: of several elements one refused would hide the ids of those that were made."""
+ONE_A_CALL = (Step.BANK_TRANSFER, Step.ALLOCATION)
+"""Of transfers, which know no summarizeErrors, one refused would hide the ids of those that were made; allocations go
+to their credit note's own address."""
 DAY_PAGE = 1000
 """Bank transactions of a day that one page holds, Xero's most."""
 _REFERENCE_ROOM = 100  # characters: the real limit of Payment.Reference is not documented (xero.md §4.5)
@@ -50,6 +55,8 @@ def write_call(step: Step, documents: Sequence[Document], deadline: float, org: 
     """One write of up to a batch of documents. `nonce` is the lane's own, `serial` grows with every new attempt."""
     method, path, purpose = WRITES[step]
     body = f'{{"{path}":[{",".join(d.element for d in documents)}]}}'.encode()
+    if step is Step.ALLOCATION:
+        path = f"CreditNotes/{documents[0].jobs[0].target_id}/{path}"
     key = _key(org, nonce, serial, method, path, body)
     return Call(method, path, _QUERY[step], body, key, deadline=deadline, purpose=purpose)
 
@@ -62,12 +69,15 @@ def lookup_call(step: Step, documents: Sequence[Document], deadline: float) -> C
     if step in UNNUMBERED:
         return _day_call(step, documents[0], deadline)
     paged = (("page", "1"), ("pageSize", "100"), ("unitdp", "4"))  # only a paged list shows the lines
+    if step is Step.ALLOCATION:
+        path = f"CreditNotes/{documents[0].jobs[0].target_id}"
+        return Call("GET", path, (("unitdp", "4"),), deadline=deadline, purpose="read_back")
     if step in ALONE:
         # By Reference, which holds the credit note's number: the one filter on its own words that Xero indexes (xero.md
         # §1.7), and a list, so that what is not there is an empty answer and no 404.
         where = f'Reference=="{_quoted(credit_number(documents[0]))}"'
         return Call("GET", "CreditNotes", (("where", where), *paged), deadline=deadline, purpose="read_back")
-    if step is Step.PAYMENT:
+    if step in (Step.PAYMENT, Step.VOID):
         ids = ",".join(dict.fromkeys(d.jobs[0].target_id or "" for d in documents))
         return Call("GET", "Invoices", (("IDs", ids), *paged), deadline=deadline, purpose="read_back")
     if len(documents) == 1 and "," in documents[0].natural:
@@ -127,6 +137,17 @@ def payment_element(step: Step, tender: Tender, target_id: str, reference: str) 
     if tender["bank_amount"]:
         numbers.append(f'"BankAmount":{tender["bank_amount"]}')
     return orjson.dumps(head).decode()[:-1] + "," + ",".join(numbers) + "}"
+
+
+def void_element(invoice_id: str) -> str:
+    """By id, so that nothing but the status is written."""
+    return json_text({"InvoiceID": invoice_id, "Status": "VOIDED"})
+
+
+def allocation_element(amount: str, invoice_id: str, date: str) -> str:
+    """Of a credit note, which the call's address names; the amount is decimal text."""
+    head = orjson.dumps({"Invoice": {"InvoiceID": invoice_id}, "Date": date}).decode()
+    return f'{head[:-1]},"Amount":{amount}}}'
 
 
 def marker(number: str, ordinal: int) -> str:

@@ -35,12 +35,13 @@ from schemas.topics import (
 )
 
 MOST_REPLAYS = 5  # DESIGN's quarantine: what has failed so often needs a person, not another try
-DECISIONS = ("post", "skip", "reissue")
+DECISIONS = ("post", "skip", "reissue", "void", "credit")
 # What the sink does with the header x-decision on a held command, by the letter's code.
 SINK_DECISIONS: Mapping[str, frozenset[str]] = {
     "other_money": frozenset({"post", "reissue"}),
     "not_reissued": frozenset({"post", "reissue"}),
-    "deleted_after_posting": frozenset({"post"}),
+    "deleted_after_posting": frozenset({"post", "void"}),
+    "refund_of_unpaid": frozenset({"void", "credit"}),
 }
 DECISION_HEADER = "x-decision"
 REPLAY_COUNT = "x-replay-count"
@@ -51,6 +52,8 @@ _SOURCE_OF |= {replay: source for source, replay in REPLAY_OF.items()}
 _CHUNK = 100  # records a delivery: an interruption leaves at most so many in doubt
 _MEANINGS = {
     "reissue": "an order whose money changed is to be credited and issued anew",
+    "void": "the invoice is unpaid, and is to be voided because the order was refunded or deleted",
+    "credit": "the invoice is unpaid, and a credit note of the refund is to be allocated to it",
     "post": "Xero has been corrected by hand to this version, or its invoice voided because the order was deleted",
 }
 

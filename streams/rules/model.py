@@ -169,9 +169,14 @@ class Paid(Part):
 
 
 class Refunds(Part):
-    """Statuses that mean that all of the order was given back; a part of it is told by order.refunded."""
+    """`statuses`: those that mean that all of the order was given back; a part of it is told by order.refunded.
+
+    `unpaid`: what a refund or deletion does to an invoice that is in Xero unpaid. A person decides; or it is voided,
+    where nothing stands on it and all of it was refunded, else credited; or a credit note is allocated to it.
+    """
 
     statuses: tuple[str, ...] = ()
+    unpaid: Literal["hold", "void", "credit"] = "hold"
 
 
 class Posting(Part):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -20,6 +20,7 @@ from schemas.types import (
 )
 from streams.transform.context import Draft, Store
 
+_ON_UNPAID: Mapping[str, Literal["HOLD", "VOID", "CREDIT"]] = {"hold": "HOLD", "void": "VOID", "credit": "CREDIT"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -55,6 +56,7 @@ def envelope(
         "source_offset": -1,
         "replay_id": None,
         "traceparent": aggregate["traceparent"],
+        "on_unpaid": _ON_UNPAID[store.rules.refunds.unpaid] if kind in ("REFUND", "CANCEL") else "HOLD",
     }
 
 

@@ -19,6 +19,8 @@ ID = {
     Step.REFUND: "PaymentID",
     Step.BANK_TRANSACTION: "BankTransactionID",
     Step.BANK_TRANSFER: "BankTransferID",
+    Step.VOID: "InvoiceID",
+    Step.ALLOCATION: "AllocationID",
 }
 # Where a read-back shows what has become of a document: collection, number or id, what is left.
 _LISTED = {
@@ -30,7 +32,12 @@ _PAID = {
     Step.PAYMENT: ("Invoices", "InvoiceID", "AmountDue"),
     Step.REFUND: ("CreditNotes", "CreditNoteID", "RemainingCredit"),
 }
-_NUMBER = {Step.INVOICE: "InvoiceNumber", Step.ITEM: "Code", Step.CREDIT_NOTE: "CreditNoteNumber"}
+_NUMBER = {
+    Step.INVOICE: "InvoiceNumber",
+    Step.ITEM: "Code",
+    Step.CREDIT_NOTE: "CreditNoteNumber",
+    Step.VOID: "InvoiceID",
+}
 
 
 def written(step: Step, documents: Sequence[Document], body: Any) -> Iterator[tuple[Document, Element | None]]:
@@ -39,7 +46,7 @@ def written(step: Step, documents: Sequence[Document], body: Any) -> Iterator[tu
     rows = elements(body, bodies.WRITES[step][1])
     if step in bodies.ONE_A_CALL:
         rows = rows or elements(body, "Elements")  # of a 400, which lists what is refused
-        rows = [{"Reference": documents[0].natural, **row} for row in rows]  # one was sent, and it is this one
+        rows = [_alone(documents[0], row) for row in rows]
     index: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         for name in _names(step, row):
@@ -49,6 +56,13 @@ def written(step: Step, documents: Sequence[Document], body: Any) -> Iterator[tu
         chosen = _choose(step, found)
         element = read(chosen, ID[step]) if chosen is not None else None
         yield document, element if element is not None and (element.id or element.errors) else None
+
+
+def _alone(document: Document, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """One was sent, and it is this one. An allocation's answer names it by its invoice only."""
+    if document.step is Step.ALLOCATION:
+        return {"AllocationID": (row.get("Invoice") or {}).get("InvoiceID"), **row, "Reference": document.natural}
+    return {"Reference": document.natural, **row}
 
 
 def elements(body: Any, collection: str) -> list[Mapping[str, Any]]:
@@ -89,6 +103,28 @@ def paid(document: Mapping[str, Any] | None, marker: str) -> Mapping[str, Any] |
 def living(document: Any) -> list[Mapping[str, Any]]:
     """The payments of an invoice or a credit note that nobody has deleted."""
     return [row for row in elements(document, "Payments") if row.get("Status") != "DELETED"]
+
+
+def allocated(document: Document, body: Any, invoice_id: str) -> tuple[list[Mapping[str, Any]], Decimal | None] | None:
+    """What of a credit note is allocated to this invoice, and what it has left; None where it is not shown."""
+    rows = {_fold(row.get("CreditNoteID")): row for row in elements(body, "CreditNotes")}
+    note = rows.get(_fold(document.jobs[0].target_id))
+    if note is None or not isinstance(note.get("Allocations"), list):
+        return None
+    left = note.get("RemainingCredit")
+    mine = [
+        row
+        for row in elements(note, "Allocations")
+        if _fold((row.get("Invoice") or {}).get("InvoiceID")) == _fold(invoice_id)
+    ]
+    return mine, None if left is None else Decimal(str(left))
+
+
+def by_id(documents: Sequence[Document], body: Any) -> Iterator[tuple[Document, Mapping[str, Any] | None]]:
+    """Each with the invoice of its job's target."""
+    rows = {_fold(row.get("InvoiceID")): row for row in elements(body, "Invoices")}
+    for document in documents:
+        yield document, rows.get(_fold(document.jobs[0].target_id))
 
 
 def contacts(documents: Sequence[Document], body: Any) -> Iterator[tuple[Document, Mapping[str, Any] | None]]:
@@ -148,6 +184,8 @@ def _names(step: Step, row: Mapping[str, Any]) -> list[str]:
     """What an element of a write's answer can be recognised by."""
     if step in MONEY:
         return [_marker(row)]
+    if step is Step.ALLOCATION:
+        return [str(row["Reference"])]
     if step in UNNUMBERED:
         return [first_token(row)]
     if step is Step.CONTACT:
@@ -161,7 +199,10 @@ def _wanted(document: Document) -> list[str]:
         names = [f"ContactNumber:{document.natural.casefold()}"]
         names += [f"{key}:{_fold(document.parts[key])}" for key in ("ContactID", "Name") if document.parts.get(key)]
         return names
-    return [document.natural if document.step in UNNUMBERED else document.natural.casefold()]
+    if document.step is Step.VOID:
+        return [_fold(document.jobs[0].target_id)]
+    verbatim = document.step in UNNUMBERED or document.step is Step.ALLOCATION
+    return [document.natural if verbatim else document.natural.casefold()]
 
 
 def _choose(step: Step, rows: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:

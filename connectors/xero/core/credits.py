@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from connectors.xero import batch, compare, outcomes
 from connectors.xero.core import records
+from connectors.xero.core.allocations import Allocations
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.payments import DECIDE, Payments, decimal
 from connectors.xero.core.records import Outcome
@@ -40,7 +41,7 @@ class Purpose(Protocol):
         """The credit note is certainly not in Xero, though it was to be sent: again."""
 
     def given_back(self, job: Job, entry: LedgerEntry) -> None:
-        """All the money is back; the entry, PAID, is written."""
+        """All of it is allocated, or the money is back; the entry, PAID, is written."""
 
     def failed(self, job: Job, refusal: Refusal) -> None:
         """It goes no further; the credit note's entry is written. The purpose tells it and ends the job."""
@@ -53,12 +54,13 @@ class Credits:
         self.desk = desk
         self.purpose = purpose
         self.payments = Payments(desk, Step.REFUND, purpose.money_key, self._settle, purpose.note)
+        self.allocations = Allocations(desk, self.entry, self._settle)
 
     def go_on(self, job: Job, own: LedgerEntry | None) -> None:
         """From where the ledger says that it is."""
         if own is not None and own["xero_id"] is not None and own["state"] != "HELD":
             job.target_id = own["xero_id"]
-            self.payments.pay(job, None)
+            self._spend(job, None)
         elif own is not None and (own["intention"] is not None or own["xero_id"] is not None):
             document = self._document(job, own)
             document.not_before = self.desk.inherited(own)
@@ -137,12 +139,18 @@ class Credits:
         shown = {name: entry[name] for name in SHOWN}  # type: ignore[literal-required]
         self.desk.result(job.command, KIND, outcome, **shown)
         payments = body.get("Payments")
-        self.payments.pay(job, payments if isinstance(payments, list) else None)
+        self._spend(job, payments if isinstance(payments, list) else None)
+
+    def _spend(self, job: Job, shown: list[Mapping[str, Any]] | None) -> None:
+        """Onto its invoice first, as far as that is unpaid; the rest back."""
+        if not self.allocations.start(job, lambda: self.payments.pay(job, shown)):
+            self.payments.pay(job, shown)
 
     def _settle(self, job: Job) -> None:
         """All the money is back, or a letter."""
         note, entry = self.purpose.note(job), self.entry(job)
-        left = job.due if job.due is not None else Decimal(note["total"]) - self.payments.paid_by_ledger(job)
+        spent = self.payments.paid_by_ledger(job) + self.allocations.made(job)
+        left = job.due if job.due is not None else Decimal(note["total"]) - spent
         if not job.refused and left == 0:
             entry["state"], entry["status"], entry["reason"] = "POSTED", "PAID", None
             self.desk.write(entry)

@@ -49,6 +49,7 @@ from connectors.xero.core.state import MONEY, UNNUMBERED, Batch, Document, Job, 
 from connectors.xero.core.summaries import Summaries
 from connectors.xero.core.summary_work import SummaryWork
 from connectors.xero.core.troubles import Troubles
+from connectors.xero.core.unpaid import Unpaid
 from connectors.xero.core.watermark import Watermark
 from connectors.xero.outcomes import Course, course
 from connectors.xero.settings import CoreSettings
@@ -79,7 +80,7 @@ class Lane:
         self.sales = Sales(self.desk, self.contacts)
         self.contacts.sale_refused = self.sales.refused_before
         self.items = Items(self.desk)
-        self.refunds = Refunds(self.desk)
+        self.refunds = Refunds(self.desk, self.sales)
         self.settlements = Settlements(self.desk)
         self.reissues = Reissues(self.desk, self.sales)
         self.corrections = Corrections(self.desk, self.sales)
@@ -244,15 +245,21 @@ class Lane:
         if sale is None:
             return None
         decided = records.paid(sale) or records.cancelled(sale)
-        for when in (records.BEHIND, records.ONCE_SOLD) if decided else (records.BEHIND,):
+        for when in (records.BEHIND, records.ONCE_SOLD) if decided or records.ended_unpaid(sale) else (records.BEHIND,):
             for refund_id in records.next_refunds(sale, when):
-                sale = records.without_next_refund(sale, when, refund_id)
                 key = records.next_key(home, refund_id)
                 entry = self.desk.entry(key)
+                if when == records.ONCE_SOLD and not decided and not self._acts_on_unpaid(entry):
+                    continue
+                sale = records.without_next_refund(sale, when, refund_id)
                 if entry is not None and entry["command"] is not None:  # else it came twice, and had its turn
                     self.desk.write(sale)
                     return key
         return None
+
+    def _acts_on_unpaid(self, entry: LedgerEntry | None) -> bool:
+        """A refund whose store has it undo a sale that is in Xero unpaid; others wait until that is paid."""
+        return entry is None or entry["command"] is None or self.desk.decode(entry["command"])["on_unpaid"] != "HOLD"
 
     def _from_ledger(self, entry: LedgerEntry, home: str) -> Job:
         value = entry["command"] or b""
@@ -348,6 +355,10 @@ class Lane:
                     self.sales.invoice_answered(document, element)
                 elif batch.step is Step.CREDIT_NOTE:
                     self._credits(document).answered(document, element)
+                elif batch.step is Step.VOID:
+                    self.refunds.unpaid.answered(document, element)
+                elif batch.step is Step.ALLOCATION:
+                    self.refunds.credits.allocations.answered(document, element)
                 elif batch.step in UNNUMBERED:
                     self.settlements.answered(document, element)
                 else:
@@ -363,7 +374,12 @@ class Lane:
             for document in batch.documents:
                 self.settlements.looked(document, answer.body)
             return
-        pairs = answers.contacts if batch.step is Step.CONTACT else answers.numbered
+        if batch.step is Step.ALLOCATION:
+            for document in batch.documents:
+                if not self.refunds.credits.allocations.looked(document, answer.body):
+                    self.troubles.unknown(document, self.troubles.patience(document))
+            return
+        pairs = {Step.CONTACT: answers.contacts, Step.VOID: answers.by_id}.get(batch.step, answers.numbered)
         for document, row in pairs(batch.documents, answer.body):
             found, absent = self._readers(document)
             found(document, row) if row is not None else absent(document)
@@ -381,6 +397,10 @@ class Lane:
                 self.sales.refused(document, refusal)
         elif document.step is Step.CREDIT_NOTE:
             self._credits(document).refused(document, refusal)
+        elif document.step is Step.VOID:
+            self.refunds.unpaid.refused(document, refusal)
+        elif document.step is Step.ALLOCATION:
+            self.refunds.credits.allocations.refused(document, refusal)
         elif document.step in UNNUMBERED:
             self.settlements.refused(document, refusal)
         else:
@@ -391,10 +411,18 @@ class Lane:
         if document.step is Step.CREDIT_NOTE:
             credits = self._credits(document)
             return credits.found, credits.absent
-        if document.step is Step.CHECK:
-            checks = self.corrections if records.decision(document.jobs[0]) == "post" else self.reissues
+        if document.step in (Step.CHECK, Step.VOID):
+            checks = self._checks(document.jobs[0])
             return checks.seen, checks.unseen
         return self.seen[document.step]
+
+    def _checks(self, job: Job) -> Corrections | Reissues | Unpaid:
+        """Who looks at an invoice that is posted."""
+        if job.command["kind"] == "REFUND":
+            return self.refunds.unpaid
+        if records.decision(job) == "post":
+            return self.corrections
+        return self.refunds.unpaid if job.command["kind"] == "CANCEL" else self.reissues
 
     def _credits(self, document: Document) -> Credits:
         """Whose credit note it is: a refund's, or that of an invoice which is issued anew."""

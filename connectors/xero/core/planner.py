@@ -33,21 +33,25 @@ _CHAIN = {
     Step.BANK_TRANSACTION: 2,
     Step.BANK_TRANSFER: 1,
     Step.CHECK: 5,
+    Step.VOID: 1,
+    Step.ALLOCATION: 2,
 }
 _BEFORE: Mapping[Step, tuple[Step, ...]] = {
     Step.INVOICE: (Step.CONTACT,),
     Step.PAYMENT: (Step.CONTACT, Step.INVOICE),
-    Step.REFUND: (Step.CREDIT_NOTE,),
+    Step.ALLOCATION: (Step.CREDIT_NOTE,),
+    Step.REFUND: (Step.ALLOCATION, Step.CREDIT_NOTE),
     Step.BANK_TRANSFER: (Step.BANK_TRANSACTION,),
 }
 """The steps that a document of this one may still be on its way through, the nearest last."""
 # With so many batches' worth of orders in memory nobody's order waits for a call to fill: there is a queue anyway.
 _PILE = 3
 _LOOKUPS = (
-    Step.PAYMENT, Step.REFUND, Step.INVOICE, Step.CREDIT_NOTE, Step.CONTACT, *reversed(UNNUMBERED), Step.CHECK,
+    Step.PAYMENT, Step.REFUND, Step.ALLOCATION, Step.VOID, Step.INVOICE, Step.CREDIT_NOTE, Step.CONTACT,
+    *reversed(UNNUMBERED), Step.CHECK,
 )  # fmt: skip
-_WRITES = (*_LOOKUPS[:5], *reversed(UNNUMBERED), Step.ITEM)
-_NUMBERED = (Step.INVOICE, Step.PAYMENT, Step.CREDIT_NOTE, Step.REFUND, *UNNUMBERED)
+_WRITES = (*_LOOKUPS[:-1], Step.ITEM)
+_NUMBERED = (Step.INVOICE, Step.PAYMENT, Step.CREDIT_NOTE, Step.REFUND, Step.ALLOCATION, *UNNUMBERED)
 # Reads for documents that Xero has refused to show before take a tenth of the minute's calls: however many there are,
 # the orders behind them go on.
 _STUBBORN = 10.0  # seconds between two of them

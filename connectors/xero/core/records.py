@@ -29,6 +29,10 @@ NOTE = "note"
 """In its credit note's until the money is back: what is credited, as JSON, fixed at the first intention."""
 CREDITING = "CREDITING"
 """The status of a posted invoice from the intention of its credit note until that is paid back."""
+_ALLOCATED = "allocated"  # in an invoice's: what of credit notes stands on it
+ALLOCATE, CASH = "allocate", "cash"
+"""In a credit note's, of an invoice that was unpaid: how much of it goes onto that, and how much back by each tender
+(JSON, by ordinal). Fixed before the first of it is sent."""
 _ALONE = "alone"  # and that a request of it alone was answered 404
 
 ORDER, PART, MEMBER, SUMMARY = "order", "order_refund", "member", "summary"
@@ -61,6 +65,10 @@ def credit_key(command_key: str, refund_id: str) -> str:
 
 def refund_key(command_key: str, refund_id: str, ordinal: int) -> str:
     return f"{command_key}|refund|{refund_id}/{ordinal}"
+
+
+def allocation_key(command_key: str, refund_id: str) -> str:
+    return f"{command_key}|allocation|{refund_id}"
 
 
 def bank_key(command_key: str, step: Step) -> str:
@@ -242,6 +250,27 @@ def deleted(of: LedgerEntry, command: Command) -> None:
     """Fill the entry of an order that was deleted before it was posted: it is over."""
     of["state"], of["reason"] = "VOIDED", "deleted in Kentico before it was posted"
     of["version"], of["observed_at"] = command["version"], command["observed_at"]
+
+
+def ended_unpaid(of: LedgerEntry) -> bool:
+    """Its invoice is in Xero, and what was to be done with it has ended without its being paid."""
+    return of["xero_id"] is not None and of["kind"] == "invoice" and standing(of) in ("REFUSED", "HELD")
+
+
+def undone(of: LedgerEntry) -> bool:
+    """Its invoice was voided because the order was refunded before it was paid."""
+    return standing(of) == "VOIDED" and of["xero_id"] is not None
+
+
+def allocated(of: LedgerEntry) -> Decimal:
+    """What of this invoice is settled by credit notes."""
+    return Decimal(of["extra"].get(_ALLOCATED, "0"))
+
+
+def with_allocated(of: LedgerEntry, amount: Decimal) -> LedgerEntry:
+    """The invoice's entry with so much more of it settled by a credit note."""
+    changed: LedgerEntry = {**of, "extra": {**of["extra"], _ALLOCATED: f"{allocated(of) + amount:.2f}"}}
+    return changed
 
 
 def age(command: Command) -> tuple[datetime, datetime]:

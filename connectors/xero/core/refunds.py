@@ -15,7 +15,9 @@ from connectors.xero.core.credits import SHOWN, Credits
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.payments import DECIDE
 from connectors.xero.core.records import Outcome
+from connectors.xero.core.sales import Sales
 from connectors.xero.core.state import Document, Job, Refusal, Step
+from connectors.xero.core.unpaid import Unpaid
 from schemas.letters import ErrorClass
 from schemas.types import LedgerEntry, RefundNote
 
@@ -23,9 +25,11 @@ from schemas.types import LedgerEntry, RefundNote
 class Refunds:
     """The flow of REFUND commands. A job's home is its order's invoice, so that both go in their order."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, sales: Sales) -> None:
         self.desk = desk
         self.credits = Credits(desk, self)
+        self.unpaid = Unpaid(desk, self, sales)
+        sales.deleted_unpaid = self.unpaid.start
         self.summary_paid: Callable[[Job, LedgerEntry], None] = lambda job, entry: None
 
     def start(self, job: Job) -> None:
@@ -34,19 +38,23 @@ class Refunds:
         if own is not None and own["state"] == "POSTED" and own["status"] == "PAID":
             self._again(job, own)
         elif sale is not None and records.of_summary(job.command):
-            self._go_on(job, sale, own)
+            self.go_on(job, sale, own)
+        elif sale is not None and records.undone(sale) and self.unpaid.again(job, sale):
+            pass
         elif (
             sale is None
             or not (sale["xero_id"] or records.paid(sale))
             or (records.standing(sale) == "POSTED" and not records.paid(sale))
         ):
             self._too_early(job, sale)
-        elif not records.paid(sale):
-            self._unpaid(job, sale)
+        elif own is not None and self.unpaid.fixed(job, own):
+            self.unpaid.go_on(job, sale, own)
+        elif not records.paid(sale) or (own is not None and records.ALLOCATE in own["extra"]):
+            self.unpaid.start(job)
         elif (left := records.left(sale, note)) < Decimal(note["total"]):
-            self._too_much(job, sale, left)
+            self.too_much(job, sale, left)
         else:
-            self._go_on(job, sale, own)
+            self.go_on(job, sale, own)
 
     def _again(self, job: Job, own: LedgerEntry) -> None:
         note = _note(job)
@@ -73,18 +81,8 @@ class Refunds:
             self.desk.waits(job, text)
         self.desk.end(job)
 
-    def _unpaid(self, job: Job, sale: LedgerEntry) -> None:
-        text = (
-            f"Order {job.command['order_id']} was refunded, but its invoice {sale['number']} is in Xero unpaid: "
-            f"{sale['reason'] or sale['status']}."
-        )
-        hint = (
-            f"If the money never came, void {sale['number']} in Xero, then `k2x dlt redrive --decision skip`. "
-            "If it came, mend the sale first, then `k2x dlt redrive` both."
-        )
-        self._refuse(job, Refusal(ErrorClass.HELD, "refund_of_unpaid", text, hint))
-
-    def _too_much(self, job: Job, sale: LedgerEntry, left: Decimal) -> None:
+    def too_much(self, job: Job, sale: LedgerEntry, left: Decimal) -> None:
+        """More than was posted."""
         note = _note(job)
         text = (
             f"Refund {note['refund_id']} of order {job.command['order_id']} is {note['total']} {note['currency']}, but "
@@ -92,12 +90,20 @@ class Refunds:
         )
         self._refuse(job, Refusal(ErrorClass.VALIDATION, "refund_too_large", text, "Correct the refund at its sender."))
 
-    def _go_on(self, job: Job, sale: LedgerEntry, own: LedgerEntry | None) -> None:
+    def go_on(self, job: Job, sale: LedgerEntry, own: LedgerEntry | None) -> None:
+        """With its credit note, from where the ledger says that it is."""
         note = _note(job)
-        job.contact_id = sale["contact_id"]
-        job.number = (own["number"] if own else None) or _number(job, sale)
+        job.contact_id = job.contact_id or sale["contact_id"]
+        job.number = (own["number"] if own else None) or self.number(job, sale)
         self._reserve(job, note["total"])
         self.credits.go_on(job, own)
+
+    def number(self, job: Job, sale: LedgerEntry) -> str:
+        """By the invoice's number; in a summary, whose number many orders share, as the command has it."""
+        note = _note(job)
+        if records.of_summary(job.command) or sale["kind"] == records.ORDER:
+            return note["number"]
+        return f"CN-{sale['number']}-{note['refund_id']}"
 
     def _reserve(self, job: Job, total: str | None) -> None:
         """What this refund takes of its invoice; None: nothing after all. In the transaction of its intention."""
@@ -113,7 +119,7 @@ class Refunds:
     # -- what its credit note is (credits.Purpose) -----------------------------------------------------------------
 
     def note(self, job: Job) -> RefundNote:
-        return _note(job)
+        return job.note or _note(job)
 
     def key(self, job: Job) -> str:
         return records.credit_key(job.command["key"], _note(job)["refund_id"])
@@ -129,7 +135,7 @@ class Refunds:
             self.summary_paid(job, entry)
             return
         self._say(job, "POSTED", None, entry)
-        self.desk.end(job)
+        self.desk.end(job, self.unpaid.settled(job, entry))
 
     def failed(self, job: Job, refusal: Refusal) -> None:
         """Where nothing is in Xero, nothing is taken of the invoice."""
@@ -152,11 +158,3 @@ class Refunds:
 
 def _note(job: Job) -> RefundNote:
     return cast(RefundNote, job.command["body"])
-
-
-def _number(job: Job, sale: LedgerEntry) -> str:
-    """By the invoice's number; in a summary, whose number many orders share, as the command has it."""
-    note = _note(job)
-    if records.of_summary(job.command) or sale["kind"] == records.ORDER:
-        return note["number"]
-    return f"CN-{sale['number']}-{note['refund_id']}"

@@ -25,6 +25,7 @@ HELD = (
     "Correct Xero by hand and `k2x dlt redrive --decision post`; or have it credited and issued anew: `--decision "
     "reissue`; or leave it as it is: `--decision skip`."
 )
+CREDITED = "Enter in Xero what was paid of the rest, then `k2x dlt redrive --decision skip`."
 _PATIENCE = 4  # times that Xero may not find a contact that is there before a person looks
 
 
@@ -37,6 +38,7 @@ class Sales:
         contacts.sale_ready = self.contact_ready
         self.reissue: Callable[[Job], None] = self.hold  # until the lane says who does it
         self.corrected: Callable[[Job], None] = self.hold
+        self.deleted_unpaid: Callable[[Job], None] = self.hold_deleted
         self.payments = Payments(desk, Step.PAYMENT, self._payment_key, self._settle, _sale)
         self.summary_paid: Callable[[Job, LedgerEntry], None] = lambda job, entry: None
 
@@ -45,6 +47,10 @@ class Sales:
         sale = _sale(job)
         entry = self.desk.entry(job.home)
         if entry is not None and self._settled_by_version(job, sale, entry):
+            return
+        if entry is not None and records.allocated(entry):
+            why = f"{records.allocated(entry)} of it are settled by a refund's credit note: it is not paid as a whole."
+            self.hold(job, why, "partly_credited", CREDITED)
             return
         self.go_on(job)
 
@@ -80,6 +86,9 @@ class Sales:
                 self._leave(job, entry, f"{entry['number']} is being issued for a later version")
                 return True
             return False
+        if records.undone(entry) and entry["hash"] == sale["money_hash"]:
+            self._leave(job, entry, f"{entry['number']} is voided in Xero: {entry['reason']}")
+            return True
         if entry["hash"] is None:  # nothing was posted: the version is that of a deletion in Kentico
             if version <= posted:
                 self._leave(job, entry, f"the order was deleted in Kentico: version {posted.isoformat()}")
@@ -108,8 +117,14 @@ class Sales:
                 self._leave(job, entry, "deleted in Kentico before it was posted: known already")
                 return
         elif entry is not None and (entry["xero_id"] or entry["intention"] or entry["hash"]):
-            if records.decision(job) == "post" and records.standing(entry) == "POSTED":
+            if records.undone(entry):
+                self._leave(job, entry, f"deleted in Kentico, and {entry['number']} is voided in Xero already")
+            elif records.decision(job) == "post" and (
+                records.standing(entry) == "POSTED" or records.ended_unpaid(entry)
+            ):
                 self.corrected(job)
+            elif records.ended_unpaid(entry):
+                self.deleted_unpaid(job)
             else:
                 self.hold_deleted(job)
             return
@@ -122,8 +137,8 @@ class Sales:
         """A deletion of what is in Xero: a person has to say what it means."""
         number = self.desk.fresh(job.home, "invoice")["number"]
         hint = (
-            f"If the order is not owed, void {number} in Xero, then `k2x dlt redrive --decision post`; else, or if it "
-            "was credited there, `--decision skip`."
+            f"If the order is not owed, void {number} in Xero, then `k2x dlt redrive --decision post`; or, where it is "
+            "unpaid, have it voided: `--decision void`; else, or if it was credited there, `--decision skip`."
         )
         text = f"Deleted in Kentico, and in Xero as {number}. {why}".strip()
         self.desk.refuse(job, Refusal(ErrorClass.HELD, "deleted_after_posting", text, hint))

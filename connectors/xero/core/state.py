@@ -25,6 +25,8 @@ class Step(StrEnum):
     REFUND = "refund"
     BANK_TRANSACTION = "bank_transaction"
     BANK_TRANSFER = "bank_transfer"
+    VOID = "void"
+    ALLOCATION = "allocation"
     CHECK = "check"  # a posted invoice is read before it is credited; nothing is written
 
 

@@ -33,6 +33,7 @@ _MAY_NOT = Refusal(
     "Allow the scope for the app; with connection: app run `k2x xero connect` again (docs/settlements.md); restart, "
     "then `k2x dlt redrive`.",
 )
+_RARE = (Step.CREDIT_NOTE, Step.VOID, Step.ALLOCATION)
 _UPSERTS = (Step.CONTACT, Step.ITEM)
 _NO_ANSWER = "Xero does not answer what has become of it"
 _LOST_READS = 3  # times that a read's answer may be lost before its documents are read in halves
@@ -99,7 +100,7 @@ class Troubles:
         a number, against a late one."""
         now, settings = self.desk.now.mono, self.desk.settings
         part_paid = batch.step in MONEY and any(len(d.jobs[0].tenders) > 1 for d in batch.documents)
-        if part_paid or batch.step in UNNUMBERED:
+        if part_paid or batch.step in UNNUMBERED or batch.step is Step.ALLOCATION:
             return (batch.last_sent or now) + settings.deadline
         return now + _AFTER_500 / settings.speed
 
@@ -208,8 +209,8 @@ class Troubles:
             self._again(document, 0.0)
         elif names_contact or (document.attempt > _BELIEVED and self.desk.others_pass(document)):
             self.flows.refused_alone(document, whole_refusal(answer), not_found=True)
-        elif document.attempt > _BELIEVED and document.step is Step.CREDIT_NOTE:
-            # Too rare to wait for another one to pass: if Xero answers the read of its number, the 404 is believed.
+        elif document.attempt > _BELIEVED and document.step in _RARE:
+            # No waiting for another one to pass: if Xero answers the read of it, the 404 is believed.
             document.suspect = whole_refusal(answer)
             self.desk.lookups[document.step].append(document)
         else:

@@ -233,6 +233,7 @@ def envelope(
         "source_offset": 0,
         "replay_id": None,
         "traceparent": None,
+        "on_unpaid": "HOLD",
     }
 
 

@@ -27,6 +27,7 @@ class PaperXero:
     invoices: dict[str, dict[str, Any]] = field(default_factory=dict)  # by id
     credit_notes: dict[str, dict[str, Any]] = field(default_factory=dict)  # by id
     payments: list[dict[str, Any]] = field(default_factory=list)
+    allocations: list[dict[str, Any]] = field(default_factory=list)
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
     bank_transactions: list[dict[str, Any]] = field(default_factory=list)
     bank_transfers: list[dict[str, Any]] = field(default_factory=list)
@@ -70,7 +71,7 @@ class PaperXero:
 
     def _execute(self, call: Call) -> Answer:
         self.executed += 1
-        rows = json.loads(call.body, parse_float=Decimal)[call.path] if call.body else []
+        rows = json.loads(call.body, parse_float=Decimal)[call.path.rsplit("/", 1)[-1]] if call.body else []
         query = dict(call.query)
         match call.method, call.path:
             case "GET", "Contacts" if "IDs" in query:
@@ -89,6 +90,15 @@ class PaperXero:
                 return _ok(
                     "CreditNotes", [self.show(c) for c in self.credit_notes.values() if c["Reference"] == wanted]
                 )
+            case "GET", path if path.startswith("CreditNotes/"):
+                note = self.credit_notes.get(path.split("/")[1])
+                return (
+                    Answer(404, HEADERS, None, token_id="t") if note is None else _ok("CreditNotes", [self.show(note)])
+                )
+            case "PUT", path if path.endswith("/Allocations"):
+                return _ok("Allocations", [self._allocate(self.credit_notes[path.split("/")[1]], row) for row in rows])
+            case "POST", "Invoices":
+                return _ok("Invoices", [self._void(row) for row in rows])
             case "GET", "BankTransactions":
                 return self._bank_page(query)
             case "GET", "BankTransfers":
@@ -200,12 +210,39 @@ class PaperXero:
         kind, left = ("Invoice", "AmountDue") if "InvoiceID" in document else ("CreditNote", "RemainingCredit")
         id_ = document[f"{kind}ID"]
         mine = [p for p in self.payments if p.get(kind, {}).get(f"{kind}ID") == id_]
-        due = document["Total"] - sum((p["Amount"] for p in mine), Decimal(0))
+        paid = sum((p["Amount"] for p in mine), Decimal(0))
+        standing = [a for a in self.allocations if a[kind][f"{kind}ID"] == id_]
+        credited = sum((a["Amount"] for a in standing), Decimal(0))
+        due = document["Total"] - paid - credited
         status = document["Status"]
         if status == "AUTHORISED" and due == 0:
             status = "PAID"
         lines = [_amounts(line) for line in document["LineItems"]]
-        return {**document, "LineItems": lines, "Payments": mine, left: due, "Status": status}
+        shown = {**document, "LineItems": lines, "Payments": mine, left: due, "Status": status}
+        if kind == "CreditNote":
+            return {**shown, "Allocations": standing}
+        return {**shown, "AmountPaid": paid, "AmountCredited": credited}
+
+    def _void(self, row: dict[str, Any]) -> dict[str, Any]:
+        found = self.invoices.get(row["InvoiceID"])
+        if found is None or row.get("Status") != "VOIDED" or found["Status"] != "AUTHORISED":
+            return _bad(row, "Invoice not of valid status for modification", "HasErrors")
+        shown = self.show(found)
+        if shown["AmountPaid"] or shown["AmountCredited"]:
+            text = "This document cannot be edited as it has a payment or credit note allocated to it."
+            return _bad(row, text, "HasErrors")
+        found["Status"] = "VOIDED"
+        return {**self.show(found), "StatusAttributeString": "OK", "HasErrors": False}
+
+    def _allocate(self, note: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        """The answer shows no id, as the sandbox's."""
+        invoice, amount = self.invoices[row["Invoice"]["InvoiceID"]], Decimal(str(row["Amount"]))
+        least = min(self.show(note)["RemainingCredit"], self.show(invoice)["AmountDue"])
+        if amount > least or invoice["Status"] != "AUTHORISED" or note["Contact"] != invoice["Contact"]:
+            return _bad(row, "You cannot allocate more than is left.", "HasErrors")
+        own = {"CreditNote": {"CreditNoteID": note["CreditNoteID"]}, "Amount": amount}
+        self.allocations.append({**row, **own, "AllocationID": self._id("a")})
+        return {**row, "StatusAttributeString": "OK"}
 
     def _payment(self, row: dict[str, Any]) -> dict[str, Any]:
         if "CreditNote" in row:
