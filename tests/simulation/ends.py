@@ -16,6 +16,7 @@ from tests.connectors.xero.core.world import CODEC
 from tests.simulation.judge import FINAL, REISSUE, taken_back
 from tests.simulation.office import CODES
 from tests.simulation.summaries import is_summary
+from tests.simulation.undone import rows_of
 from tests.simulation.workload import Order, Record
 from tests.simulation.xero import APP, ARCHIVED, Request
 
@@ -133,6 +134,8 @@ class Ends:
             yield "once in Xero", f"{name} has {len(living)} invoices"
         if len({r["number"] for r in posted}) < len(posted):
             yield "one end each", f"{name} is POSTED as {[r['number'] for r in posted]}"
+        if not order.touched and not self._marred(order):
+            yield from self.world.undone.stays(order, told, living)
         summary = self.world.summaries.number_of(order)
         if not posted and self._failed(order):
             return
@@ -222,6 +225,9 @@ class Ends:
             if waits and (posted or self.world.summaries.failed(order.org, waits[-1])):
                 continue  # its day's credit note is judged as a whole
             if self._shares_its_number(order):
+                continue
+            if self.world.undone.judges(order):
+                yield from self.world.undone.refund(order, name, records[0], told)
                 continue
             if note is not None and note.status not in _GONE and not sold:
                 yield "as ordered", f"{name}: a credit note of an order that was not posted"
@@ -366,9 +372,13 @@ class Ends:
 
     def replayed(self, request: Request) -> None:
         """A write while everything is replayed: only for what had not come to a good end."""
-        rows = orjson.loads(request.call.body or b"")[request.call.path]
-        for row in rows:
-            if self._settled(request.org, request.call.path, row):
+        undoes = request.call.purpose in ("voids", "allocations")
+        for row in rows_of(request):
+            if (
+                self.world.undone.settled(request, row)
+                if undoes
+                else self._settled(request.org, request.call.path, row)
+            ):
                 self.world.judge.fail("a replay writes nothing", f"{request.call.path} {row}")
 
     def _settled(self, org: str, path: str, row: dict[str, Any]) -> bool:

@@ -220,6 +220,7 @@ class Judge:
         for (kind, id_), row in list(books.changed.items()):
             if request.late:
                 self.late_upserts.add(kind)
+            self.world.undone.changed(request, row, books)
             if id_ in self.made:
                 continue
             self.made[id_] = request
@@ -258,7 +259,8 @@ class Judge:
             invoice = books.by_number(held, credit=False)
             if self.world.summaries.excused(org, held):
                 return
-        if invoice is None or invoice.status != "PAID":
+        unpaid = invoice is not None and not whole and self.world.undone.may_credit(org, order, invoice)
+        if invoice is None or (invoice.status != "PAID" and not unpaid):
             self.fail(
                 "payment before refund", f"{row.number}: its invoice is {invoice.status if invoice else 'nowhere'}"
             )

@@ -64,6 +64,7 @@ class Order:
     trouble: str = ""
     records: list[Record] = field(default_factory=list)
     day: str = ""  # of its summary
+    unpaid: bool = False  # but for its payments it is sound, and it is refunded or deleted
     touched: str = ""  # what people did to it, or to its customer, in Xero
 
     @property
@@ -201,9 +202,11 @@ class Workload:
         total = random.choice(_TOTALS)
         if trouble and total == "0.00":
             total = "12.00"
+        unpaid = not (trouble or day or total == "0.00") and self.world.undone.takes(org, number)
+        trouble = "payment_account" if unpaid else trouble
         first = self._sale(org, number, 0, total, who, trouble, changes)
         order = Order(org, first["key"], str(cast(Mapping[str, Any], first["body"])["number"]), who["key"], trouble)
-        order.day = day
+        order.day, order.unpaid = day, unpaid
         self.orders[org, order.key] = order
         self.numbers.setdefault((org, order.number), order)
         sent = [first]
@@ -217,7 +220,10 @@ class Workload:
                 envelope("CANCEL", first["key"], None, org=org, order=str(number), version=random.choice((0, 5)))
             )
         if random.random() < weather.refunds:
-            sent += self._refunds(org, number, total, trouble)
+            sent += self._refunds(org, number, total, "" if unpaid else trouble)
+        if unpaid:
+            sent += self.world.undone.commands(org, number, total)
+        sent = [self.world.undone.ruled(one) for one in sent]
         if day:
             sent = [self.days.put(one, day) if one["kind"] != "CANCEL" else one for one in sent]
         if random.random() < 0.15:

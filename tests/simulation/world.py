@@ -19,6 +19,7 @@ from tests.simulation.loop import Loop
 from tests.simulation.office import Office
 from tests.simulation.process import Host, Process
 from tests.simulation.summaries import Summaries
+from tests.simulation.undone import Undone
 from tests.simulation.weather import CALL_FAULTS, Weather
 from tests.simulation.workload import Workload
 from tests.simulation.xero import Judge as XeroJudge
@@ -42,6 +43,7 @@ class World:
         self.judge = Judge(self)
         self.summaries = Summaries(self)
         self.office = Office(self)
+        self.undone = Undone(self)
         self.broker = Broker(self.loop, weather.orgs, Random(f"broker {weather.seed}"))
         self.xero = Xero(self.loop, weather, XeroJudge(self.judge.arrived, self.judge.changed))
         self.hosts = [Host(self, f"host{number}") for number in range(weather.hosts)]

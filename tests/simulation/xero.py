@@ -225,7 +225,7 @@ class Xero:
         if dropped:
             body = body.replace(f'"{DROPPED}"'.encode(), b'"200"')
         if request.fault == "no_id" and call.writes:
-            body, left_out = self._without_one(body, call.path)
+            body, left_out = self._without_one(body, call.path.rsplit("/", 1)[-1])
         asked = Asked(books, call.method, dict(call.query), body, APP, APP, call.if_modified_since)
         try:
             nothing = left_out is not None and not body
@@ -264,7 +264,8 @@ class Xero:
         if not self.weather.shuffled and fault not in {"element_missing", "id_with_error", "no_id"}:
             return answer
         frame = orjson.loads(answer.body)
-        rows = frame[request.call.path]
+        collection = request.call.path.rsplit("/", 1)[-1]
+        rows = frame[collection]
         if self.weather.shuffled:
             self.random.shuffle(rows)
         if fault == "element_missing" and rows:
@@ -272,7 +273,7 @@ class Xero:
         elif fault == "id_with_error" and rows and not rows[0].get("ValidationErrors"):
             rows[0]["ValidationErrors"] = [{"Message": "An error occurred while saving."}]
         elif left_out is not None:
-            rows.append({name: value for name, value in left_out.items() if name != f"{request.call.path[:-1]}ID"})
+            rows.append({name: value for name, value in left_out.items() if name != f"{collection[:-1]}ID"})
         return Answer(answer.status, orjson.dumps(frame), answer.content_type, answer.elements)
 
     def _respond(self, request: Request, reply: Callable[[Reply], None], answer: Answer) -> None:

@@ -67,12 +67,13 @@ class Allocations:
     # -- answers ------------------------------------------------------------------------------------------------
 
     def answered(self, document: Document, element: Element) -> None:
-        """The element of PUT Allocations. What Xero says of one that is there already is not known (xero.md §4.6), so
-        every refusal is looked into before it is believed."""
+        """The element of PUT Allocations. What Xero says of one that is there already is not known (xero.md §4.6), nor
+        whether a good answer shows its id: so a refusal, or one without, is looked into before it is believed."""
         if element.good:
             self._posted(document, "POSTED")
             return
-        document.suspect = outcomes.judge(element.errors)[1]
+        document.suspect = outcomes.judge(element.errors)[1] if element.errors else None
+        document.parts["told"] = not element.errors
         self.desk.lookups[Step.ALLOCATION].append(document)
 
     def looked(self, document: Document, body: Any) -> bool:
@@ -84,7 +85,7 @@ class Allocations:
         there = sum((Decimal(str(row.get("Amount") or 0)) for row in rows), Decimal(0))
         self.desk.note(document.jobs, f"read-back: {there} of {document.natural} is allocated in Xero")
         if rows and there == amount:
-            self._posted(document, "ADOPTED")
+            self._posted(document, "POSTED" if document.parts.pop("told", False) else "ADOPTED")
         elif rows:
             text = f"{there} of it is allocated to the invoice, not {amount}."
             self.refused(document, Refusal(ErrorClass.CONFLICT, "allocation_differs", text, DECIDE))
@@ -92,6 +93,9 @@ class Allocations:
             self.refused(document, document.suspect)
         else:
             document.chained = True
+            if document.parts.pop("told", False):  # and all the same it is not there
+                document.attempt += 1
+                document.not_before = self.desk.now.mono + min(2.0**document.attempt, self.desk.settings.retry)
             self.desk.ready[Step.ALLOCATION].append(document)
         return True
 

@@ -46,7 +46,10 @@ def written(step: Step, documents: Sequence[Document], body: Any) -> Iterator[tu
     rows = elements(body, bodies.WRITES[step][1])
     if step in bodies.ONE_A_CALL:
         rows = rows or elements(body, "Elements")  # of a 400, which lists what is refused
-        rows = [_alone(documents[0], row) for row in rows]
+        rows = [{"Reference": documents[0].natural, **row} for row in rows]  # one was sent, and it is this one
+    if step is Step.ALLOCATION:  # one was sent; that its answer shows an id is not documented
+        yield documents[0], read(rows[0], ID[step]) if rows else None
+        return
     index: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         for name in _names(step, row):
@@ -56,13 +59,6 @@ def written(step: Step, documents: Sequence[Document], body: Any) -> Iterator[tu
         chosen = _choose(step, found)
         element = read(chosen, ID[step]) if chosen is not None else None
         yield document, element if element is not None and (element.id or element.errors) else None
-
-
-def _alone(document: Document, row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """One was sent, and it is this one. An allocation's answer names it by its invoice only."""
-    if document.step is Step.ALLOCATION:
-        return {"AllocationID": (row.get("Invoice") or {}).get("InvoiceID"), **row, "Reference": document.natural}
-    return {"Reference": document.natural, **row}
 
 
 def elements(body: Any, collection: str) -> list[Mapping[str, Any]]:
@@ -184,8 +180,6 @@ def _names(step: Step, row: Mapping[str, Any]) -> list[str]:
     """What an element of a write's answer can be recognised by."""
     if step in MONEY:
         return [_marker(row)]
-    if step is Step.ALLOCATION:
-        return [str(row["Reference"])]
     if step in UNNUMBERED:
         return [first_token(row)]
     if step is Step.CONTACT:
@@ -201,8 +195,7 @@ def _wanted(document: Document) -> list[str]:
         return names
     if document.step is Step.VOID:
         return [_fold(document.jobs[0].target_id)]
-    verbatim = document.step in UNNUMBERED or document.step is Step.ALLOCATION
-    return [document.natural if verbatim else document.natural.casefold()]
+    return [document.natural if document.step in UNNUMBERED else document.natural.casefold()]
 
 
 def _choose(step: Step, rows: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
