@@ -143,9 +143,10 @@ class Undone:
             yield "to the cent", f"{name}: Xero has {note and (note.status, note.total)}, not {body['total']} PAID"
             return
         onto = sum((one.amount for one in note.allocations if one.other_id == invoice.id), Decimal(0))
-        back = {p.reference.split(" ")[0].casefold(): p.amount for p in books.payments_of(note)}
+        paid = list(books.payments_of(note))
+        back = {p.reference.split(" ")[0].casefold(): p.amount for p in paid}
         most = {f"{note.number}/{t['ordinal']}".casefold(): Decimal(t["amount"]) for t in body["payments"]}
-        if onto + sum(back.values(), Decimal(0)) != note.total or len(back) != len(books.payments_of(note)):
+        if onto + sum(back.values(), Decimal(0)) != note.total or len(back) != len(paid):
             yield "to the cent", f"{name}: {onto} allocated, {back} given back"
         if any(amount > most.get(marker, Decimal(0)) for marker, amount in back.items()):
             yield "to the cent", f"{name} was given back by {back}, of {most}"
