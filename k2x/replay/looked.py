@@ -70,6 +70,8 @@ def _shown(found: Invoice) -> dict[str, Any]:
         "Total": found.total,
         "TotalTax": found.total_tax,
         "RemainingCredit" if credit else "AmountDue": found.amount_due,
+        "AmountPaid": found.paid,
+        "AmountCredited": found.credited,  # of a credit note: allocated
         "Payments": [
             {"PaymentID": paid.id, "Reference": paid.reference, "Amount": paid.amount, "Status": paid.status}
             for paid in found.payments

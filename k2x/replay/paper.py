@@ -62,9 +62,15 @@ _WRITTEN = {
     Step.REFUND: "Payments",
     Step.BANK_TRANSACTION: "BankTransactions",
     Step.BANK_TRANSFER: "BankTransfers",
+    Step.VOID: "Invoices",
+    Step.ALLOCATION: "Allocations",
 }
 _LOOKED_UP = {**_WRITTEN, Step.PAYMENT: "Invoices", Step.REFUND: "CreditNotes", Step.CHECK: "Invoices"}
+_LOOKED_UP |= {Step.ALLOCATION: "CreditNotes"}
 _MOST_TENDERS = 100
+# What the books say of a posted invoice, where somebody has looked; of an unpaid one too what stands on it.
+_SEEN = ("Status", "Total", "TotalTax")
+_SEEN_OF_UNPAID = (*_SEEN, "Payments", "AmountPaid", "AmountCredited", "AmountDue")
 
 
 class Books(Protocol):
@@ -230,6 +236,10 @@ class PaperLane:
             (Step.CREDIT_NOTE, True): self._credit_found,
             (Step.REFUND, False): self._payment,
             (Step.CHECK, True): self._posted,
+            (Step.VOID, False): self._voided,
+            (Step.VOID, True): self._looked_at,
+            (Step.ALLOCATION, False): self._allocated,
+            (Step.ALLOCATION, True): self._allocations,
             (Step.BANK_TRANSACTION, False): self._banked,
             (Step.BANK_TRANSACTION, True): self._banked,
             (Step.BANK_TRANSFER, False): self._banked,
@@ -263,30 +273,62 @@ class PaperLane:
         return self._books.invoice(document.natural) if self._books else self._invoice(document, _sale(document))
 
     def _posted(self, document: Document) -> Mapping[str, Any] | None:
-        """An invoice that is looked at before it is credited: as the ledger has it, but for what the books show."""
+        """An invoice that is looked at before it is credited or voided: as the ledger has it, but for what the books
+        show."""
         entry = self._lane.desk.entry(document.key)
         if entry is None:
             return None
         own, key = records.generation(entry), document.jobs[0].command["key"]
         paid = (self._lane.desk.entry(records.payment_key(key, n, own)) for n in range(1, _MOST_TENDERS))
+        payments = [
+            {"PaymentID": one["xero_id"], "Reference": one["number"], "Amount": one["total"]}
+            for one in itertools.takewhile(lambda one: one is not None, paid)
+            if one is not None and one["state"] == "POSTED"
+        ]
+        credited, total = records.allocated(entry), Decimal(entry["total"] or "0")
+        came = sum((Decimal(str(one["Amount"])) for one in payments), Decimal(0))
         line = {"Description": "", "LineAmount": entry["total"], "TaxAmount": entry["total_tax"], "AccountCode": "?"}
         made: dict[str, Any] = {
             "InvoiceID": entry["xero_id"],
             "InvoiceNumber": document.natural,
             "Contact": {"ContactID": entry["contact_id"]},
-            "Status": "PAID",
+            "Status": "AUTHORISED" if records.ended_unpaid(entry) else "PAID",
             "LineAmountTypes": "Inclusive",
             "LineItems": [line],
             "Total": entry["total"],
             "TotalTax": entry["total_tax"],
-            "Payments": [
-                {"PaymentID": one["xero_id"], "Reference": one["number"], "Amount": one["total"]}
-                for one in itertools.takewhile(lambda one: one is not None, paid)
-                if one is not None
-            ],
+            "Payments": payments,
+            "AmountPaid": came,
+            "AmountCredited": credited,
+            "AmountDue": total - came - credited,
         }
         known = (self._books.invoice(document.natural) if self._books else None) or {}
-        return made | {name: known[name] for name in ("Status", "Total", "TotalTax") if known.get(name) is not None}
+        names = _SEEN_OF_UNPAID if records.ended_unpaid(entry) else _SEEN
+        return made | {name: known[name] for name in names if known.get(name) is not None}
+
+    def _voided(self, document: Document) -> Mapping[str, Any]:
+        """It was looked at a moment ago, and nothing stood on it."""
+        return {"InvoiceID": document.jobs[0].target_id, "InvoiceNumber": document.natural, "Status": "VOIDED"}
+
+    def _looked_at(self, document: Document) -> Mapping[str, Any] | None:
+        """What became of a void: by the books, or as it was intended."""
+        return self._posted(document) if self._books is not None else self._voided(document)
+
+    def _allocated(self, document: Document) -> Mapping[str, Any]:
+        return {
+            "AllocationID": self._id(),
+            "Amount": document.amount,
+            "Invoice": {"InvoiceID": document.parts["invoice"]},
+        }
+
+    def _allocations(self, document: Document) -> Mapping[str, Any]:
+        """A credit note with what is allocated of it: by the books, or all that was intended."""
+        target = {"CreditNoteID": document.jobs[0].target_id}
+        if self._books is None:
+            return {"Allocations": [self._allocated(document)], **target}
+        found = self._books.credit_note(document.natural) or {}
+        own = {"Amount": found.get("AmountCredited"), "Invoice": {"InvoiceID": document.parts["invoice"]}}
+        return {**found, **target, "Allocations": [own] if Decimal(str(own["Amount"] or 0)) else []}
 
     def _invoice(self, document: Document, sale: Sale) -> Mapping[str, Any]:
         return {

@@ -15,6 +15,7 @@ _PLURAL = {
     "item": "items",
     "credit_note": "credit_notes",
     "refund": "refunds",
+    "allocation": "allocations",
     "bank_transaction": "bank_transactions",
     "bank_transfer": "bank_transfers",
 }

@@ -30,6 +30,7 @@ _MARK = "order.written_back"
 _ADOPTED = "found in Xero and equal: the answer to an earlier call was lost, or somebody else wrote it"
 # A refund is an order's: its documents under the names that a bookkeeper gives them.
 _NAMES = {"order_refund": "refund", "credit_note": "credit note", "refund": "money back"}
+_NAMES |= {"allocation": "part of a credit note put to its invoice"}
 _NAMES |= {"bank_transaction": "fees", "bank_transfer": "payout"}  # of a settlement
 Made = tuple[str, str, dict[str, Any]]
 

@@ -15,7 +15,8 @@ _COLLECTED = "COLLECTED"  # the status in the results of an order whose daily su
 def columns(result: Result, store: Store, now: datetime) -> WriteBack | None:
     """The columns to write; None where the rules name none, or the result says nothing new of the order."""
     named = store.rules.write_back.columns()
-    if not named or result["order_id"] is None or result["kind"] not in _OF_ORDER:
+    voided = result["kind"] == "order_refund" and result["status"] == "VOIDED"  # the order's invoice, not a credit note
+    if not named or result["order_id"] is None or (result["kind"] not in _OF_ORDER and not voided):
         return None
     collected = result["status"] == _COLLECTED
     waits = collected and result["outcome"] == "WAITING"

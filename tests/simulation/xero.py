@@ -229,7 +229,11 @@ class Xero:
         asked = Asked(books, call.method, dict(call.query), body, APP, APP, call.if_modified_since)
         try:
             nothing = left_out is not None and not body
-            answer = asked.reply(call.path.rsplit("/", 1)[-1], []) if nothing else api.run(api.resolve(call.method, call.path), asked)
+            answer = (
+                asked.reply(call.path.rsplit("/", 1)[-1], [])
+                if nothing
+                else api.run(api.resolve(call.method, call.path), asked)
+            )
         except HttpError as problem:
             answer = answer_of(problem)
         if answer.status != 200 or not call.writes:

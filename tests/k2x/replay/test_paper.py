@@ -116,6 +116,37 @@ def test_having_looked_refunds_are_adopted_written_or_a_conflict(ledger: PaperLe
     }
 
 
+def unpaid(order: int) -> LedgerEntry:
+    """An order whose payment Xero refused."""
+    entry = records.entry("uk", records.invoice_key(f"shop|{order}"), "invoice", NOW)
+    entry["state"], entry["status"], entry["number"], entry["xero_id"] = "REFUSED", "AUTHORISED", f"W-{order}", "i-1"
+    entry["total"], entry["total_tax"], entry["currency"], entry["contact_id"] = "120.00", "20.00", "GBP", "c-1"
+    entry["hash"], entry["version"], entry["observed_at"] = "m-120.00-20.00", NOW, NOW
+    return entry
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["ledger alone", "with a look"])
+def test_refunds_of_unpaid_sales_are_voided_or_allocated_on_paper(
+    ledger: PaperLedger, tmp_path: Path, read: bool
+) -> None:
+    put(ledger, *(unpaid(order) | {"xero_id": f"i-{order}"} for order in (1, 2, 3)))
+    changes: list[Any] = [{**refund(1, total="120.00", tax="20.00"), "on_unpaid": "VOID"}]
+    changes += [{**refund(2), "on_unpaid": "CREDIT"}, {**refund(3), "on_unpaid": "HOLD"}]
+    books = looked(tmp_path, in_xero(1), in_xero(2), in_xero(3)) if read else None
+    paper = through(lane(ledger, books=books), *changes)
+    assert paper.tally.refunds == {"posted": 2, "held": 1}
+    assert paper.tally.written == {"credit_notes": 1, "allocations": 1}
+    assert paper.calls <= 5, "a look or two, one void, one credit note, one allocation"
+
+
+def test_having_looked_an_invoice_that_was_paid_by_hand_is_held_on_paper(ledger: PaperLedger, tmp_path: Path) -> None:
+    put(ledger, unpaid(1))
+    cash = Payment("uk", "p-1", "i-1", "cash", Decimal(120))
+    books = looked(tmp_path, in_xero(1, status="PAID", amount_due=Decimal(0), payments=(cash,)))
+    command: Any = {**refund(1, total="120.00", tax="20.00"), "on_unpaid": "VOID"}
+    assert through(lane(ledger, books=books), command).tally.refunds == {"held": 1}
+
+
 def looked(tmp_path: Path, *invoices: Invoice) -> Looked:
     return Looked(tmp_path / "xero.sqlite3", [list(invoices)], lambda count: None)
 
