@@ -76,6 +76,17 @@ def dead_tax_rules(store: str, rules: Sequence[TaxRule]) -> Iterator[str]:
             )
 
 
+def idle_unpaid(store: str, unpaid: str, steps: Sequence[Step]) -> Iterator[str]:
+    """A rule for refunds of unpaid invoices that no refund comes to."""
+    gate = next((s for s in steps if s.enabled and s.use == "gate.refund"), None)
+    then = gate.with_.get("then", "post") if gate is not None else "post"
+    if unpaid != "hold" and then != "post":
+        yield (
+            f"stores.{store}.refunds.unpaid: {unpaid} is for deleted orders only, because the step of gate.refund has "
+            f"then: {then}. Set then: post, or refunds.unpaid: hold"
+        )
+
+
 def _covers(above: TaxRule, rule: TaxRule) -> bool:
     """Whatever fits `rule` fits `above`. Without a rate `above` is for its own TaxType's rate only, so it may not."""
     if above.rate is None or above.rate != rule.rate:

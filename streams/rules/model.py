@@ -415,4 +415,11 @@ class RulesDocument(Part):
 
     def doubts(self) -> list[str]:
         """What cannot be meant so, though it can be used: a sentence each, with the remedy."""
-        return [text for name, rules in self.stores.items() for text in check.dead_tax_rules(name, rules.tax)]
+        return [
+            text
+            for name, rules in self.stores.items()
+            for text in (
+                *check.dead_tax_rules(name, rules.tax),
+                *check.idle_unpaid(name, rules.refunds.unpaid, self.workflow),
+            )
+        ]

@@ -26,7 +26,8 @@ class TriggerWith(Nothing):
 
 
 class DeletedWith(Nothing):
-    """`then`: `cancel` tells the sink, which holds a posted order for a person; `ignore` suppresses."""
+    """`then`: `cancel` tells the sink, which holds a posted order for a person, or voids its invoice if that is unpaid
+    and the rule refunds.unpaid says so; `ignore` suppresses."""
 
     then: Literal["cancel", "ignore"] = "cancel"
 

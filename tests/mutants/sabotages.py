@@ -10,6 +10,7 @@ from dataclasses import dataclass
 _XERO, _TESTS = "connectors/xero", "tests/connectors/xero"
 _LANE, _DOUBT, _WAITING = (f"{_TESTS}/core/test_{name}.py::" for name in ("lane", "doubt", "waiting"))
 _REISSUE = f"{_TESTS}/core/test_reissue.py::"
+_UNPAID = f"{_TESTS}/core/test_unpaid.py::"
 _REFUNDS = f"{_TESTS}/core/test_refunds.py::"
 _SUMMARIES = f"{_TESTS}/core/test_summaries.py::"
 _SUMMARY_ENDS = f"{_TESTS}/core/test_summary_ends.py::"
@@ -409,5 +410,60 @@ SABOTAGES: tuple[Sabotage, ...] = (
         "            equal = [row for row in look.found if not self._differences(document, row)]\n",
         "            equal = look.found\n",
         (_SETTLEMENTS + "test_what_is_there_under_our_marker_with_other_money_is_a_conflict",),
+    ),
+    Sabotage(
+        "a_part_paid_invoice_is_voided",
+        "an invoice is voided though a payment stands on it",
+        f"{_XERO}/core/unpaid.py",
+        " and self._whole(job, sale) and not _spent(body):",
+        " and self._whole(job, sale):",
+        (
+            _UNPAID
+            + "test_of_a_partly_paid_sale_what_is_due_is_credited_and_what_was_paid_goes_back_where_it_came_from",
+        ),
+    ),
+    Sabotage(
+        "allocation_without_intention",
+        "a credit note is allocated before the ledger says that it is to be",
+        f"{_XERO}/core/planner.py",
+        '            entry["contact_id"] = document.jobs[0].contact_id\n        desk.write(entry)\n',
+        '            entry["contact_id"] = document.jobs[0].contact_id\n        if batch.step is not Step.ALLOCATION:\n'
+        "            desk.write(entry)\n",
+        (_UNPAID + "test_a_void_and_an_allocation_leave_only_after_their_intention_is_on_the_log",),
+    ),
+    Sabotage(
+        "allocation_not_read_back",
+        "an answer without an id is taken for an allocation",
+        f"{_XERO}/core/allocations.py",
+        "        if element.good:\n",
+        "        if not element.errors:\n",
+        (_UNPAID + "test_an_allocation_that_xero_calls_good_and_does_not_make_is_made_before_money_goes_back",),
+    ),
+    Sabotage(
+        "allocation_of_any_amount_is_ours",
+        "whatever stands on the invoice is taken for what was to stand there",
+        f"{_XERO}/core/allocations.py",
+        "if rows and there == amount:",
+        "if rows:",
+        (_UNPAID + "test_a_credit_note_that_a_person_has_put_to_the_invoice_otherwise_is_a_conflict",),
+    ),
+    Sabotage(
+        "allocated_and_paid_back",
+        "what was put to the invoice goes back to the customer as well",
+        f"{_XERO}/core/unpaid.py",
+        'parts = _parts(note["payments"], total - onto, self._paid(job))',
+        'parts = _parts(note["payments"], total, self._paid(job))',
+        (
+            _UNPAID
+            + "test_of_a_partly_paid_sale_what_is_due_is_credited_and_what_was_paid_goes_back_where_it_came_from",
+        ),
+    ),
+    Sabotage(
+        "voided_and_posted_again",
+        "a later version of a voided order is issued anew",
+        f"{_XERO}/core/sales.py",
+        'if records.undone(entry) and entry["hash"] == sale["money_hash"]:',
+        "if False:",
+        (_UNPAID + "test_what_comes_after_a_void_changes_nothing_and_costs_no_call",),
     ),
 )

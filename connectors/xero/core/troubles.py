@@ -99,8 +99,9 @@ class Troubles:
         """When its commit, if there was one, can be read. Nothing but time guards a part payment, or a document without
         a number, against a late one."""
         now, settings = self.desk.now.mono, self.desk.settings
-        part_paid = batch.step in MONEY and any(len(d.jobs[0].tenders) > 1 for d in batch.documents)
-        if part_paid or batch.step in UNNUMBERED or batch.step is Step.ALLOCATION:
+        several = batch.step in MONEY and any(len(d.jobs[0].tenders) > 1 for d in batch.documents)
+        part_paid = several or batch.step is Step.ALLOCATION
+        if part_paid or batch.step in UNNUMBERED:
             return (batch.last_sent or now) + settings.deadline
         return now + _AFTER_500 / settings.speed
 

@@ -247,6 +247,20 @@ def test_a_tax_rule_that_is_never_reached_is_told(tmp_path: Path, above: str, be
     assert all("tax[3] (B) is never reached: tax[2] (A)" in text and "Put tax[3] above" in text for text in said)
 
 
+@pytest.mark.parametrize(
+    ("unpaid", "then", "doubts"), [("void", "hold", 1), ("credit", "post", 0), ("hold", "hold", 0)]
+)
+def test_a_rule_for_unpaid_refunds_that_none_comes_to_is_told(
+    tmp_path: Path, unpaid: str, then: str, doubts: int
+) -> None:
+    shop = SHOP.replace("defaults:\n", f"defaults:\n  refunds: {{unpaid: {unpaid}}}\n")
+    steps = (SHIPPED / "default.yaml").read_text("utf-8").partition("workflow:")[2]
+    gate = "use: gate.refund, with: {then: "
+    said = read(tmp_path, shop + "workflow:" + steps.replace(f"{gate}post", f"{gate}{then}")).doubts()
+    assert len(said) == doubts
+    assert all("stores.main/MyShop.refunds.unpaid: void" in text and "then: hold" in text for text in said)
+
+
 @pytest.mark.parametrize("org", ["uk", "au", "de"])
 def test_the_demos_rules_leave_no_doubt(org: str) -> None:
     assert load(SHIPPED / f"{org}.yaml").doubts() == []

@@ -65,6 +65,10 @@ def test_a_deletion_goes_to_the_sink_or_is_ignored() -> None:
     made = run(gone, store(), NOW).made
     assert isinstance(made, dict)
     assert (made["kind"], made["key"], made["body"], made["order_id"]) == ("CANCEL", "emea|28", None, "28")
+    assert made["on_unpaid"] == "HOLD"
+    voids = run(gone, store({"refunds": {"unpaid": "void"}}), NOW).made
+    assert isinstance(voids, dict)
+    assert voids["on_unpaid"] == "VOID"
     steps: list[dict[str, Any]] = [
         {"name": "t", "use": "trigger.order"},
         {"name": "d", "use": "gate.deleted", "with": {"then": "ignore"}},

@@ -231,3 +231,9 @@ def test_any_part_of_an_order_is_a_credit_note_of_that_amount(cents: int, inclus
     body = note(refunded(str(amount), row))
     assert sums(body) == (amount, D(body["total_tax"]))
     assert sum(D(one["amount"]) for one in body["payments"]) == amount
+
+
+@pytest.mark.parametrize(("rule", "said"), [("hold", "HOLD"), ("void", "VOID"), ("credit", "CREDIT")])
+def test_the_rule_for_unpaid_invoices_goes_with_the_refund_and_not_with_the_sale(rule: str, said: str) -> None:
+    sale, back = commands(refunded("5.00"), store({"refunds": {"unpaid": rule}}))
+    assert (sale["on_unpaid"], back["on_unpaid"]) == ("HOLD", said)

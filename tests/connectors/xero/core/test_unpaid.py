@@ -314,3 +314,44 @@ def test_a_crash_while_it_is_sent_leaves_one(path: str, done: bool) -> None:
     kinds = {"CreditNotes": "credit_note", "Allocations": "allocation", "Payments": "refund"}
     if path in kinds:
         assert world.outcomes(kinds[path])[-1] == ("ADOPTED" if done else "POSTED")
+
+
+def test_an_allocation_that_xero_calls_good_and_does_not_make_is_made_before_money_goes_back() -> None:
+    world = _unpaid("30.00")
+    original, answered = world.xero._allocate, list[int]()
+
+    def liar(note: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        answered.append(1)
+        return {**row, "StatusAttributeString": "OK"} if len(answered) == 1 else original(note, row)
+
+    world.xero._allocate = liar  # type: ignore[method-assign]
+    world.put(_refund("CREDIT")).run()
+    assert _notes(world) == {"CN-W-1-r1": ("PAID", ["90.00"], [f"30.00 {STRIPE}"])}
+    assert (len(answered), _ends(world)) == (2, ["POSTED"])
+
+
+def test_a_void_and_an_allocation_leave_only_after_their_intention_is_on_the_log() -> None:
+    for rule in ("VOID", "CREDIT"):
+        world, keys = _unpaid(), dict[str, bool]()
+
+        def note(send: Any, world: World = world, keys: dict[str, bool] = keys) -> None:
+            if send.call.writes:
+                keys[send.call.purpose] = send.call.idempotency_key in world.intended
+
+        world.on_send = note
+        world.put(_refund(rule)).run()
+        assert keys == ({"voids": True} if rule == "VOID" else {"credit_notes": True, "allocations": True})
+
+
+def test_a_credit_note_that_a_person_has_put_to_the_invoice_otherwise_is_a_conflict() -> None:
+    world = _unpaid()
+    original = world.xero._allocate
+
+    def another_first(note: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+        original(note, {**row, "Amount": Decimal("10.00")})
+        return original(note, row)
+
+    world.xero._allocate = another_first  # type: ignore[method-assign]
+    world.put(_refund("CREDIT")).run()
+    assert (world.letter(1)["x-error-class"], world.letter(1)["x-error-code"]) == ("conflict", "allocation_differs")
+    assert _notes(world) == {"CN-W-1-r1": ("AUTHORISED", ["10.00"], [])}
