@@ -114,8 +114,8 @@ class Hands:
         return bool(found) and self._void_one(org, self.random.choice(found))
 
     def _void_one(self, org: str, document: Document) -> bool:
-        if document.status not in {"AUTHORISED", "PAID"}:
-            return False
+        if document.status not in {"AUTHORISED", "PAID"} or document.allocations:
+            return False  # Xero voids none that a credit note stands on
         self._touch_document(org, document, "invoice voided")
         edits.void(self.world.xero.books[org], {"id": document.id})
         return True

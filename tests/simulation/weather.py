@@ -87,7 +87,7 @@ class Weather:
     edits: float = 0.25  # of orders whose store has them issued anew
     cancels: float = 0.05
     refunds: float = 0.15
-    unpaid: float = 0.08  # of the orders: their payments are refused, and they are refunded or deleted
+    unpaid: float = 0.15  # of the orders: their payments are refused, and they are refunded or deleted
     settlements: int = 0  # of an organisation
     summaries: float = 0.0  # of the orders: of a store whose day is one invoice
 
