@@ -35,7 +35,8 @@ class Undone:
 
     def rule(self, org: str) -> Rule:
         """Of the organisation's stores."""
-        return Random(f"unpaid {self.world.weather.seed} {org}").choice(("HOLD", "VOID", "VOID", "VOID", "CREDIT", "CREDIT"))
+        rules: tuple[Rule, ...] = ("HOLD", "VOID", "VOID", "VOID", "CREDIT", "CREDIT")
+        return Random(f"unpaid {self.world.weather.seed} {org}").choice(rules)
 
     def ruled(self, command: Command) -> Command:
         """A refund or a deletion as its store sends it."""
