@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, tzinfo
+from decimal import Decimal
 from functools import cached_property
 
 from k2x.audit import reissues
@@ -97,7 +98,8 @@ class Case:
         command, mine = self.command, self.invoice
         if self.formers and self.entry is None and command is not None and mine is not None:
             command = replace(command, number=mine.number)  # without a ledger only Xero says how it was issued anew
-        return Posted(self.entry, command, entries)
+        credited = self.entry.allocated if self.entry is not None else None
+        return Posted(self.entry, command, entries, credited or Decimal(0))
 
     @cached_property
     def formers(self) -> list[Former]:

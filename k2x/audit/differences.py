@@ -9,10 +9,10 @@ other one knows is compared.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 
-from k2x.audit.documents import Invoice, Payment
+from k2x.audit.documents import CreditNote, Invoice, Payment
 from k2x.audit.facts import AccountSum, CommandSeen, EntrySeen, OrderSeen, TenderSeen
 from k2x.in_words import moment, plain
 
@@ -40,11 +40,13 @@ NOTE_CODES = {
 
 @dataclass(frozen=True)
 class Posted:
-    """One side: what k2x says it has posted. `payments`: the ledger's entries of the order's payments."""
+    """One side: what k2x says it has posted. `payments`: the ledger's entries of the order's payments. `credited`: what
+    of an invoice is settled by credit notes of ours, or of a credit note put to its invoice, which was unpaid."""
 
     entry: EntrySeen | None
     command: CommandSeen | None
     payments: Sequence[EntrySeen] = ()
+    credited: Decimal = Decimal(0)
 
     @property
     def number(self) -> str:
@@ -53,7 +55,14 @@ class Posted:
         return self.command.number if self.command is not None else ""
 
     def tenders(self) -> list[tuple[str, TenderSeen]]:
-        """(marker, tender) of each payment that must stand in Xero."""
+        """(marker, tender) of each payment that must stand in Xero; where credit was allocated, those of the ledger."""
+        if self.command is not None and self.credited:
+            paid = {one.ordinal: one.total for one in self.payments if one.state == "POSTED" and one.total is not None}
+            return [
+                (f"{self.number}/{tender.ordinal}", replace(tender, amount=paid[tender.ordinal]))
+                for tender in self.command.tenders
+                if tender.ordinal in paid
+            ]
         if self.command is not None:
             return [(f"{self.number}/{tender.ordinal}", tender) for tender in self.command.tenders]
         return [
@@ -93,8 +102,15 @@ def invoice(posted: Posted, theirs: Invoice) -> Iterator[Difference]:
             "reference",
             f"{name} was posted with the reference {command.reference!r} and has {theirs.reference!r} now",
         )
-    if theirs.credited:
-        yield "credited", f"{name} has {plain(theirs.credited)} {theirs.currency} credited, which k2x did not do"
+    if theirs.credited > posted.credited:
+        more = plain(theirs.credited - posted.credited)
+        yield "credited", f"{name} has {more} {theirs.currency} credited, which k2x did not do"
+    elif theirs.credited < posted.credited and isinstance(theirs, CreditNote):  # of an invoice: it is not paid then
+        yield (
+            "allocation_deleted",
+            f"{plain(posted.credited)} {theirs.currency} of {name} were put to its invoice, and "
+            f"{plain(theirs.credited)} are now",
+        )
 
 
 def _money(posted: Posted) -> tuple[Decimal, Decimal, str] | None:
@@ -144,6 +160,8 @@ def payments(posted: Posted, theirs: Invoice, known: Sequence[Payment]) -> Itera
     most = max(theirs.total, ours[0]) if ours is not None else theirs.total  # a total cut by hand is its own finding
     if theirs.paid + theirs.credited > most:
         yield "overpaid", f"{name} has payments of {plain(theirs.paid)} for a total of {plain(theirs.total)} {currency}"
+    elif isinstance(theirs, CreditNote) and theirs.credited < posted.credited:
+        return  # told as that
     elif not found and (theirs.amount_due or theirs.status != "PAID"):
         due = f"{plain(theirs.amount_due)} {currency}"
         yield "not_paid", f"{name} was posted as paid and is {theirs.status}, with {due} open"

@@ -157,7 +157,8 @@ class EntrySeen:
 
     `summary`: key of the summary that an order (kind `order`), a refund (`order_refund`) or a member's entry
     (`member`, among its order's entries) is in. `phase`, `members`, `closes_at`, `dated` (its document's date
-    where Xero had closed its day): of a summary's own entry."""
+    where Xero had closed its day): of a summary's own entry. Of an invoice: what of it credit notes have settled, and
+    the refund for which it was voided, as it was unpaid."""
 
     key: str
     ledger_key: str
@@ -187,13 +188,15 @@ class EntrySeen:
     members: int | None = None
     closes_at: datetime | None = None
     dated: date | None = None
+    allocated: Decimal | None = None
+    voided_for: str = ""
 
     @property
     def refund(self) -> str:
         """The id of the refund that it is about; empty for all else."""
         parts = self.ledger_key.split("|")
         match self.kind:
-            case "credit_note" | "order_refund":
+            case "credit_note" | "order_refund" | "allocation":
                 return "|".join(parts[3:])
             case "member":  # <summary>|member|<instance>|<OrderID>|<id>
                 return "|".join(parts[5:])

@@ -71,6 +71,11 @@ CODES: dict[str, tuple[str, str]] = {
     "credit_note_contact": ("drifted", "Give the credit note its contact back, unless the two contacts were merged."),
     "credit_note_reference": ("drifted", "Put the reference back, which is its number: it is found by it."),
     "credit_note_allocated": ("drifted", "Take the allocation off in Xero: the money was given back in cash."),
+    "allocation_deleted": (
+        "drifted",
+        "Allocate the credit note to its invoice in Xero again, unless that was paid and the money given back.",
+    ),
+    "void_undone": ("drifted", "Void the invoice in Xero again, unless the order is owed after all."),
     "refund_payment_deleted": (
         "drifted",
         "Enter the money back in Xero again, with the same reference, unless it came back to the shop.",

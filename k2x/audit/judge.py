@@ -198,8 +198,9 @@ class _Judgement:
 
     def _unposted(self) -> str:
         entry, word, letter = self.case.entry, self.case.word, self.case.letter
-        if entry is not None and entry.state == "VOIDED" and not entry.xero_id:
-            return "suppressed"  # deleted in Kentico before it was posted
+        if entry is not None and entry.state == "VOIDED":
+            self._voided(entry)
+            return "suppressed"  # deleted in Kentico before it was posted, or undone since, unpaid
         if entry is not None and entry.state == "WAITING":
             if self.at is not None and entry.retry_at is not None and self.at.silent(entry.org, entry.retry_at):
                 self._say("waiting_overdue", f"it waits since {moment(entry.updated_at)}: {entry.reason}")
@@ -217,6 +218,12 @@ class _Judgement:
             return "in_flight"
         self._say_lost()
         return "lost"
+
+    def _voided(self, entry: EntrySeen) -> None:
+        """Nothing of it is left in Xero."""
+        mine = self.case.invoice
+        if entry.xero_id and mine is not None and mine.living:
+            self._say("void_undone", f"{mine.number} was voided, as it was refunded unpaid, and is {mine.status} now")
 
     def _open(self, entry: EntrySeen) -> str:
         """Begun and not ended: in the sink's hands, or forgotten by it."""

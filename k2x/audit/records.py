@@ -231,7 +231,16 @@ def _entry(value: Mapping[str, Any], key: str, own: str, org: str) -> EntrySeen:
         was=value["extra"].get("was", ""),
         holds=(value["command_offset"] or 0) if value["command"] is not None else None,
         **_of_summary(value["kind"], value["extra"], own),
+        **_of_unpaid(value),
     )
+
+
+def _of_unpaid(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What refunds did to an invoice that was unpaid."""
+    extra = value["extra"]
+    gone = "VOIDED" in (value["state"], extra.get("was")) and value["xero_id"]
+    ids = [name.partition(":")[2] for name in extra if name.startswith("refund:")] if gone else []
+    return {"allocated": _amount(extra.get("allocated")), "voided_for": ids[0] if ids else ""}
 
 
 def _of_summary(kind: str, extra: Mapping[str, str], own: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import date, datetime
+from decimal import Decimal
 from functools import cached_property
 
 from k2x.audit import reissues
@@ -61,6 +62,11 @@ class RefundCase:
         return sale is not None and sale.state == "WAITING" and sale.holds in {c.offset for c in self.commands}
 
     @property
+    def voided(self) -> bool:
+        """By the ledger: the sale was unpaid, so its invoice was voided for this refund; there is no credit note."""
+        return self.sale is not None and self.sale.voided_for == self.id
+
+    @property
     def done(self) -> bool:
         """By the ledger: the credit note is in Xero, and all the money is back."""
         return self.entry is not None and (self.entry.state, self.entry.status) == ("POSTED", "PAID")
@@ -90,7 +96,9 @@ class RefundCase:
 
     @cached_property
     def posted(self) -> Posted:
-        return Posted(self.entry, self.command, [e for e in self.entries if e.kind == "refund"])
+        put = [e.total for e in self.entries if e.kind == "allocation" and e.state == "POSTED" and e.total is not None]
+        back = [e for e in self.entries if e.kind == "refund"]
+        return Posted(self.entry, self.command, back, sum(put, Decimal(0)))
 
     @cached_property
     def note(self) -> CreditNote | None:

@@ -123,7 +123,7 @@ class _Judgement:
             refund.day,
             tuple(Finding(code, *place, number, text, refund.day) for code, text, number in self._off),
             letter=refund.letters[-1] if refund.letters and state in ("refused", "held") else None,
-            kentico=amount if state in ("refunded", "lost") or there else Decimal(0),
+            kentico=amount if (state in ("refunded", "lost") and not refund.voided) or there else Decimal(0),
             xero=there,
             currency=next(filter(None, named), command.currency if command is not None else ""),
             claims=frozenset(n.id for n in explained),
@@ -136,6 +136,8 @@ class _Judgement:
             return "refunded" if refund.done else "in_flight"
         if entry is not None and refund.in_summary:
             return self._in_summary(entry)
+        if refund.voided and (refund.note is None or not refund.note.living):
+            return "refunded"
         if refund.done or self._left_by_ledger():
             self._refunded()
             return "refunded"

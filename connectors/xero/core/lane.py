@@ -244,7 +244,7 @@ class Lane:
         sale = self.desk.entry(home)
         if sale is None:
             return None
-        decided = records.paid(sale) or records.cancelled(sale)
+        decided = records.paid(sale) or records.cancelled(sale) or records.undone(sale)
         for when in (records.BEHIND, records.ONCE_SOLD) if decided or records.ended_unpaid(sale) else (records.BEHIND,):
             for refund_id in records.next_refunds(sale, when):
                 key = records.next_key(home, refund_id)

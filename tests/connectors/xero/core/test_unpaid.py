@@ -270,6 +270,14 @@ def test_a_refund_before_its_sale_has_its_turn_when_that_ends_unpaid_if_the_rule
         assert (_ends(world)[0], _ends(world)[-1], _invoice(world)[0]) == (*ends, status)
 
 
+def test_of_two_refunds_before_their_sale_the_whole_voids_it_and_the_part_is_too_much() -> None:
+    world = _world().put(_refund("VOID", "whole"), _refund("VOID", "part", "30.00", "5.00")).run()
+    world.put(sale(1, payments=[tender("120.00", 1, _NO_ACCOUNT)])).run()
+    assert _invoice(world)[0] == "VOIDED"
+    assert ("POSTED" in _ends(world), _ends(world)[-1]) == (True, "REFUSED")
+    assert world.letter(1)["x-error-code"] == "refund_too_large"
+
+
 FAULTS = ["drop_before", "drop_after", "timeout_after", "500_before", "500_after", "html_after", "503", "404", "429"]
 
 
