@@ -137,15 +137,13 @@ class Unpaid:
         self.desk.lookups[Step.VOID].append(document)
 
     def refused(self, document: Document, refusal: Refusal) -> None:
-        """Xero does not void it."""
+        """Xero does not void it: a person decides what else is to be done."""
         job = document.jobs[0]
         sale = self.desk.fresh(job.home, "invoice")
         if sale["intention"] is not None:
             sale["intention"] = None
             self.desk.write(sale)
-        text = f"{document.natural} could not be voided. {refusal.message}"
-        self.desk.refuse(job, Refusal(refusal.error_class, refusal.code, text, refusal.hint))
-        self.desk.end(job)
+        self.hold(job, f"{document.natural} could not be voided. {refusal.message}")
 
     def _gone(self, job: Job, sale: LedgerEntry) -> None:
         """By us, or by a person."""

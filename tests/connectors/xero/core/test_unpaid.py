@@ -219,12 +219,13 @@ def test_an_invoice_that_a_person_has_voided_is_taken_for_that_and_a_part_of_it_
         assert not world.xero.credit_notes
 
 
-def test_a_void_that_xero_refuses_is_told_with_its_words_and_leaves_the_sale_as_it_was() -> None:
+def test_a_void_that_xero_refuses_is_held_with_its_words_and_leaves_the_sale_as_it_was() -> None:
     world = _unpaid()
     text = "The document date cannot be before the period lock date, currently set at 30 November 2026"
     world.xero._void = lambda row: {**row, "HasErrors": True, "ValidationErrors": [{"Message": text}]}  # type: ignore[method-assign]
     world.put(_refund("VOID")).run()
-    assert (world.letter(1)["x-error-class"], world.letter(1)["x-error-code"]) == ("locked_period", "locked_period")
+    assert (world.letter(1)["x-error-class"], world.letter(1)["x-error-code"]) == ("held", "refund_of_unpaid")
+    assert f"could not be voided. Xero: {text}" in world.letter(1)["__connect.errors.exception.message"]
     entry = world.entry(invoice_key("shop|1"))
     assert (entry["state"], entry["intention"]) == ("REFUSED", None)
 
