@@ -231,6 +231,11 @@ def _trimmed(row: Mapping[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {name: row.get(name) for name in _INVOICE}
     kept["Contact"] = {"ContactID": (row.get("Contact") or {}).get("ContactID")}
     kept["LineItems"] = [{name: line.get(name) for name in _LINE} for line in row.get("LineItems") or []]
+    if row.get("Allocations"):
+        kept["Allocations"] = [
+            {"Amount": one.get("Amount"), "Invoice": {"InvoiceID": (one.get("Invoice") or {}).get("InvoiceID")}}
+            for one in row["Allocations"]
+        ]
     kept["Payments"] = [{name: paid.get(name) for name in _PAYMENT} for paid in row.get("Payments") or []]
     return kept
 

@@ -451,8 +451,8 @@ SABOTAGES: tuple[Sabotage, ...] = (
         "allocated_and_paid_back",
         "what was put to the invoice goes back to the customer as well",
         f"{_XERO}/core/unpaid.py",
-        'parts = _parts(note["payments"], total - onto, self._paid(job))',
-        'parts = _parts(note["payments"], total, self._paid(job))',
+        'parts = shared_out(note["payments"], total - onto, self._paid(job, sale))',
+        'parts = shared_out(note["payments"], total, self._paid(job, sale))',
         (
             _UNPAID
             + "test_of_a_partly_paid_sale_what_is_due_is_credited_and_what_was_paid_goes_back_where_it_came_from",

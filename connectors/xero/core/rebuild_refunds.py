@@ -17,6 +17,7 @@ from connectors.xero.core import answers, records
 from connectors.xero.core.events import Record
 from connectors.xero.core.said import Said
 from connectors.xero.core.state import Job, Step
+from connectors.xero.core.unpaid import fixed_plan, nothing_due, paid_by_account, planned, shared_out
 from schemas.types import Command, LedgerEntry, RefundNote, Tender
 
 CreditNote = Mapping[str, Any]
@@ -24,7 +25,9 @@ _WAITED = "waited when the ledger was lost"
 
 
 class Credits(Protocol):
-    """The sales credit notes of Xero, payments and lines included."""
+    """The sales invoices and credit notes of Xero, payments and lines included."""
+
+    def by_number(self, number: str) -> Mapping[str, Any] | None: ...
 
     def credit_by_number(self, number: str) -> CreditNote | None: ...
 
@@ -56,6 +59,8 @@ class RefundRestoration:
         if found is None or compare.credit_note(note, number, None, found):
             return True
         entry = self._posted(command, note, key, number, found)
+        put = self._allocated(command, note, entry, found)
+        note = planned(note, entry)
         there = [
             self.paid(command, {**note, "number": number}, tender, found, self._money_key(command, note, tender))
             for tender in note["payments"]
@@ -63,8 +68,37 @@ class RefundRestoration:
         left = found.get("RemainingCredit")
         if all(there) and left is not None and Decimal(str(left)) == 0:
             entry["status"] = "PAID"
+            if put is not None and nothing_due(put, paid_by_account(self._entry, command["key"], put), entry):
+                self._write(put)
         self._write(entry)
         return entry["status"] != "PAID"
+
+    def _allocated(
+        self, command: Command, note: RefundNote, entry: LedgerEntry, found: CreditNote
+    ) -> LedgerEntry | None:
+        """What of it was put to the invoice, which was unpaid, and by which means the rest goes back; the sale's entry.
+        None: nothing was."""
+        sale = self._entry(records.home(command))
+        if sale is None:
+            return None
+        own = str(sale["xero_id"]).casefold()
+        rows = [x for x in found.get("Allocations") or [] if str(x["Invoice"]["InvoiceID"]).casefold() == own]
+        put = sum((Decimal(str(row["Amount"])) for row in rows), Decimal(0))
+        if not put:
+            return None
+        paid = paid_by_account(self._entry, command["key"], sale)
+        parts = shared_out(note["payments"], Decimal(note["total"]) - put, paid)
+        entry["extra"] = {**entry["extra"], **fixed_plan(put, parts)}
+        key = records.allocation_key(command["key"], note["refund_id"])
+        made = records.entry(self.org, key, "allocation", self._now())
+        made["state"], made["status"], made["number"], made["attempt"] = "POSTED", "AUTHORISED", entry["number"], 1
+        made["xero_id"], made["total"], made["currency"] = entry["xero_id"], f"{put:.2f}", note["currency"]
+        made["version"], made["observed_at"] = command["version"], command["observed_at"]
+        made["extra"] = {"invoice": str(sale["xero_id"])}
+        self._write(made)
+        sale = records.with_allocated(sale, put)
+        self._write(sale)
+        return sale
 
     def decide(self, record: Record, command: Command, said: Said) -> None:
         """A refund that `adopt` left open, with the results about its order's refunds."""
@@ -79,10 +113,27 @@ class RefundRestoration:
             state: Any = "REFUSED"
             entry["state"], entry["reason"], entry["attempt"] = state, message, 1
             self._write(entry)
+        elif known is None and outcome == "POSTED" and sale is not None and self._voided(command, said, sale):
+            return
         elif known is None and outcome == "POSTED":
             return  # made, and gone from Xero since: a person did that
         else:
             self._waits(record, command, home, sale)
+
+    def _voided(self, command: Command, said: Said, sale: LedgerEntry) -> bool:
+        """The sale was unpaid, and its invoice was voided for this refund: its result has the invoice's number."""
+        number = said.numbers.get(command["command_id"])
+        found = self.books.by_number(number) if number else None
+        if number != sale["number"] or found is None or not compare.gone(found):
+            return False
+        note = cast(RefundNote, command["body"])
+        extra = {**sale["extra"], records.share(note["refund_id"]): note["total"]}
+        reason = f"voided for refund {note['refund_id']}: it was unpaid"
+        state: Any = "VOIDED"
+        gone: LedgerEntry = {**sale, "state": state, "status": state, "reason": reason, "extra": extra}
+        gone["xero_id"] = str(found["InvoiceID"])
+        self._write(gone)
+        return True
 
     def _posted(self, command: Command, note: RefundNote, key: str, number: str, found: CreditNote) -> LedgerEntry:
         entry = records.entry(self.org, key, "credit_note", self._now())

@@ -8,7 +8,7 @@ ledger before the first of it is sent, and together it is the refund, to the cen
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
@@ -93,7 +93,7 @@ class Unpaid:
     def _otherwise(self, job: Job, sale: LedgerEntry, body: Mapping[str, Any]) -> str | None:
         """What of it is not as the ledger says."""
         paid = sum((Decimal(str(row.get("Amount"))) for row in answers.living(body)), Decimal(0))
-        ours = sum(self._paid(job).values(), Decimal(0))
+        ours = sum(self._paid(job, sale).values(), Decimal(0))
         pairs = [
             ("id", str(sale["xero_id"]).casefold(), str(body.get("InvoiceID")).casefold()),
             ("status", "PAID" if records.paid(sale) else "AUTHORISED", str(body.get("Status"))),
@@ -105,18 +105,8 @@ class Unpaid:
         found = [f"{name}: the ledger has {own}, Xero has {other}" for name, own, other in pairs if own != other]
         return f"{sale['number']} in Xero: {'; '.join(found)}." if found else None
 
-    def _paid(self, job: Job) -> dict[str, Decimal]:
-        """What the ledger says was paid, by account."""
-        key, generation = job.command["key"], records.generation(self.desk.entry(job.home))
-        found: dict[str, Decimal] = {}
-        for ordinal in range(1, _MOST_TENDERS):
-            entry = self.desk.entry(records.payment_key(key, ordinal, generation))
-            if entry is None:
-                break
-            if entry["state"] == "POSTED":
-                account = entry["extra"].get("account", "")
-                found[account] = found.get(account, Decimal(0)) + Decimal(entry["total"] or "0")
-        return found
+    def _paid(self, job: Job, sale: LedgerEntry) -> dict[str, Decimal]:
+        return paid_by_account(self.desk.entry, job.command["key"], sale)
 
     def _whole(self, job: Job, sale: LedgerEntry) -> bool:
         """All of the sale is undone by this alone."""
@@ -197,7 +187,7 @@ class Unpaid:
         note = _note(job)
         total, due = Decimal(note["total"]), Decimal(str(body.get("AmountDue")))
         onto = min(total, due)
-        parts = _parts(note["payments"], total - onto, self._paid(job))
+        parts = shared_out(note["payments"], total - onto, self._paid(job, sale))
         split = [t for t in note["payments"] if t["bank_amount"] and 0 < parts[t["ordinal"]] < Decimal(t["amount"])]
         if split or sum(parts.values(), Decimal(0)) != total - onto:
             self.hold(job, f"{onto} of it would go onto the invoice, and the rest cannot be shared out by itself.")
@@ -206,8 +196,7 @@ class Unpaid:
         job.number = (own["number"] if own else None) or self.refunds.number(job, sale)
         job.contact_id = str((body.get("Contact") or {}).get("ContactID") or sale["contact_id"])
         entry = self.refunds.credits.entry(job)
-        shares = json.dumps({str(ordinal): f"{part:.2f}" for ordinal, part in parts.items()})
-        plan = {records.ALLOCATE: f"{onto:.2f}", records.CASH: shares} if onto else {}
+        plan = fixed_plan(onto, parts) if onto else {}
         left_out = (records.ALLOCATE, records.CASH)
         kept = {name: text for name, text in entry["extra"].items() if name not in left_out}
         entry["extra"] = {**kept, **plan}
@@ -238,11 +227,7 @@ class Unpaid:
         sale = self.desk.fresh(job.home, "invoice")
         if records.paid(sale) or records.ALLOCATE not in own["extra"]:
             return None
-        paid = sum(self._paid(job).values(), Decimal(0))
-        if paid + records.allocated(sale) != Decimal(sale["total"] or "0"):
-            return None
-        sale["state"], sale["status"], sale["reason"] = "POSTED", "PAID", f"settled by {own['number']}"
-        return sale
+        return sale if nothing_due(sale, self._paid(job, sale), own) else None
 
     def hold(self, job: Job, why: str = "", code: str = "refund_of_unpaid") -> None:
         """A person decides."""
@@ -272,7 +257,36 @@ def planned(note: RefundNote, own: LedgerEntry) -> RefundNote:
     return {**note, "payments": payments}
 
 
-def _parts(tenders: list[Tender], wanted: Decimal, paid: Mapping[str, Decimal]) -> dict[int, Decimal]:
+def fixed_plan(onto: Decimal, parts: Mapping[int, Decimal]) -> dict[str, str]:
+    """For the credit note's entry: what goes onto the invoice, and back by each tender."""
+    shares = json.dumps({str(ordinal): f"{part:.2f}" for ordinal, part in parts.items()})
+    return {records.ALLOCATE: f"{onto:.2f}", records.CASH: shares}
+
+
+def nothing_due(sale: LedgerEntry, paid: Mapping[str, Decimal], own: LedgerEntry) -> bool:
+    """Whether payments and credit notes make all of it; then it is PAID, in the ledger as in Xero."""
+    if sum(paid.values(), Decimal(0)) + records.allocated(sale) != Decimal(sale["total"] or "0"):
+        return False
+    sale["state"], sale["status"], sale["reason"] = "POSTED", "PAID", f"settled by {own['number']}"
+    return True
+
+
+def paid_by_account(
+    entry: Callable[[str], LedgerEntry | None], command_key: str, sale: LedgerEntry
+) -> dict[str, Decimal]:
+    """What the ledger says was paid for an invoice."""
+    found: dict[str, Decimal] = {}
+    for ordinal in range(1, _MOST_TENDERS):
+        one = entry(records.payment_key(command_key, ordinal, records.generation(sale)))
+        if one is None:
+            break
+        if one["state"] == "POSTED":
+            account = one["extra"].get("account", "")
+            found[account] = found.get(account, Decimal(0)) + Decimal(one["total"] or "0")
+    return found
+
+
+def shared_out(tenders: list[Tender], wanted: Decimal, paid: Mapping[str, Decimal]) -> dict[int, Decimal]:
     """How much goes back by each tender: first where money came, then in the refund's own order."""
     parts, there = {tender["ordinal"]: Decimal(0) for tender in tenders}, dict(paid)
     for anywhere in (False, True):
