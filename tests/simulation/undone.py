@@ -34,7 +34,10 @@ class Undone:
         self.voided: set[str] = set()  # ids
 
     def rule(self, org: str) -> Rule:
-        """Of the organisation's stores."""
+        """Of the organisation's stores. Where the accountant closes periods, what is refused today is paid tomorrow: a
+        person decides what a refund meanwhile does."""
+        if self.world.office.at_work:
+            return "HOLD"
         rules: tuple[Rule, ...] = ("HOLD", "VOID", "VOID", "VOID", "CREDIT", "CREDIT")
         return Random(f"unpaid {self.world.weather.seed} {org}").choice(rules)
 
@@ -46,7 +49,8 @@ class Undone:
 
     def takes(self, org: str, number: int) -> bool:
         """Whether this order's payments are refused, and it is refunded."""
-        return self._random(org, number).random() < self.world.weather.unpaid
+        often = 0.0 if self.world.office.at_work else self.world.weather.unpaid
+        return self._random(org, number).random() < often
 
     def _random(self, org: str, number: int) -> Random:
         return Random(f"unpaid {self.world.weather.seed} {org} {number}")
