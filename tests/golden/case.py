@@ -28,17 +28,18 @@ _SUMMARIES = (
     "OrderItemProductDiscounts",
 )
 _KNOWN = frozenset({"shows", "org", "items_in_xero", "store", "instance", "rules", "now", "events", "books"})
-_EVENT = frozenset({"event", "data", "expect"})
+_EVENT = frozenset({"event", "data", "expect", "accounts"})
 
 
 @dataclass(frozen=True)
 class Event:
     """One event and what must come of it: `expect` has `invoice` with `lines`, `payments`, …, or `refused`, or
-    `suppressed`."""
+    `suppressed`. `accounts`: by code, the status that Xero's bookkeeper gives them before it, for books/."""
 
     envelope: Mapping[str, Any]
     data: Mapping[str, Any]
     expect: Mapping[str, Any]
+    accounts: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def read(path: Path) -> Case:
     for given in whole.get("events") or [{}]:
         assert set(given) <= _EVENT, f"{path.name}: unknown keys of an event {sorted(set(given) - _EVENT)}"
         one = {key: laid(common[key], given.get(key, {})) for key in _EVENT}
-        events.append(Event(one["event"], _webhook(one["data"]), one["expect"]))
+        events.append(Event(one["event"], _webhook(one["data"]), one["expect"], one["accounts"]))
     return Case(
         name=path.stem,
         shows=str(whole["shows"]),

@@ -69,6 +69,9 @@ def test_a_case_that_expects_anything_else_fails() -> None:
     case = next(one for one in CASES if one.name == "edited-and-issued-anew")
     document = {**case.books["UK-28-R2"], "Total": Decimal("59.81")}
     assert shown(after(case)) != wanted(replace(case, books={**case.books, "UK-28-R2": document}))
+    credited = next(one for one in CASES if one.name == "unpaid-and-refunded-is-credited")
+    note = {**credited.books["CN-UK-28-r1"], "allocations": ["UK-28 54.89 2026-11-05"]}
+    assert shown(after(credited)) != wanted(replace(credited, books={**credited.books, "CN-UK-28-r1": note}))
 
 
 def after(case: Case) -> Books:
@@ -78,6 +81,8 @@ def after(case: Case) -> Books:
     world.start().run(60, until=lambda: False)
     store = compiled(case, xero)
     for event in case.events:
+        for code, status in event.accounts.items():
+            xero.books.org.accounts[code].status = status
         made, refund, _, findings = became(case, event, store)
         assert isinstance(made, dict), made
         sent = [cast(Command, made)] if refund is None else [cast(Command, made), cast(Command, refund)]
@@ -115,7 +120,7 @@ def wanted(case: Case) -> dict[str, dict[str, Any]]:
 
 
 def shown(books: Books) -> dict[str, dict[str, Any]]:
-    """All invoices and credit notes by number, with lines and payments."""
+    """All invoices and credit notes by number, with lines, payments and what is allocated from one to the other."""
     documents = [*books.invoices.values(), *books.credit_notes.values()]
     return {document.number: _document(document, books) for document in documents}
 
@@ -137,6 +142,11 @@ def _document(document: Document, books: Books) -> dict[str, Any]:
         "payments": [
             f"{books.org.accounts_by_id[one.account_id].code} {one.amount:.2f} {one.date.isoformat()}"
             for one in payments
+        ],
+        "allocations": [
+            f"{other.number} {one.amount:.2f} {one.date.isoformat()}"
+            for one in document.allocations
+            if (other := books.document(one.other_id)) is not None
         ],
     }
 

@@ -113,6 +113,7 @@ def run_case(case: Case, sandbox: Sandbox) -> None:
         judge = Judge(books)
         for event in case.events:
             assert set(event.expect) <= _EXPECTED, f"unknown expectations {sorted(set(event.expect) - _EXPECTED)}"
+            assert not event.accounts, "accounts are for books/"
             judged(case, event, store, judge)
     finally:
         books.close()
