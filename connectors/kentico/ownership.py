@@ -63,8 +63,9 @@ class Ownership:
         When `lost` is set another process is to take over: finish what is under way, then call `release`.
         """
         await self._halt()
-        if self._assigned:  # the records were given out before: read them anew
-            await self._blocking(self._rewind, self._consumer)
+        # In the thread that polls: a poll that the pump left under way may be given the partition, and read records
+        # that nobody takes, until it ends.
+        await self._blocking(self._anew)
         ends = None if within_s is None else self._loop.time() + within_s
         while not stop.is_set() and (ends is None or self._loop.time() < ends):
             await self._consume(self._note)
@@ -136,6 +137,11 @@ class Ownership:
         if partitions:
             self._assigned = True
             self._rewind(consumer)
+
+    def _anew(self) -> None:
+        """Records that were given out before, or to nobody, are read again."""
+        if self._assigned:
+            self._rewind(self._consumer)
 
     def _rewind(self, consumer: Consumer) -> None:
         self._records.clear()
