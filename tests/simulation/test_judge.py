@@ -11,7 +11,7 @@ import pytest
 
 from connectors.xero import batch, reversal
 from connectors.xero.budget import Budget, Limits, _Day
-from connectors.xero.core import records
+from connectors.xero.core import records, unpaid
 from connectors.xero.core.contacts import Contacts
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.events import Letter
@@ -22,6 +22,7 @@ from connectors.xero.core.sales import Sales
 from connectors.xero.core.state import Batch, Refusal
 from connectors.xero.core.troubles import Troubles
 from connectors.xero.core.watermark import Watermark
+from connectors.xero.sandbox import invoices
 from connectors.xero.settings import CoreSettings
 from schemas.letters import ErrorClass
 from schemas.types import RefundNote, Result
@@ -36,7 +37,7 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 def _weather(**changes: Any) -> Weather:
     plain: dict[str, Any] = {"hosts": 1, "orders": 15, "storm": 60.0, "spread": 5.0, "versions": 0.0, "cancels": 0.0}
-    return Weather(7, "judge", **{**plain, **changes})
+    return Weather(**{"seed": 7, "profile": "judge", **plain, **changes})
 
 
 def _first(made: Weather) -> str:
@@ -46,6 +47,12 @@ def _first(made: Weather) -> str:
 
 def test_a_sound_sink_passes() -> None:
     assert _first(_weather()) == "nothing"
+
+
+@pytest.mark.parametrize("rule", ["HOLD", "VOID", "CREDIT"])
+def test_a_sound_sink_of_unpaid_refunds_passes(rule: str) -> None:
+    world = World(_UNPAID[rule])
+    assert (world.undone.rule("uk"), _first(_UNPAID[rule])) == (rule, "nothing")
 
 
 def _offset_runs_ahead(patch: pytest.MonkeyPatch) -> None:
@@ -151,9 +158,23 @@ def _refuses(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Sales, "contact_ready", lambda self, job, contact_id, chained: self.refused_before(job, _NO))
 
 
+def _paid_ones_voided(patch: pytest.MonkeyPatch) -> None:
+    """And Xero, which would refuse it, lets it happen."""
+    patch.setattr(unpaid, "_spent", lambda body: False)
+    patch.setattr(invoices, "_status", lambda element, found, findings: element.get("Status", "AUTHORISED"))
+
+
+def _does(rule: str) -> Patch:
+    """Whatever the store's rule for unpaid refunds is."""
+    return lambda patch: patch.setattr(unpaid, "_rule", lambda job: rule)
+
+
 _NO = Refusal(ErrorClass.BUG, "no", "No.", "Try again.")
 _SMALL = CoreSettings(batch=1, intake=2, held_in_memory=4)
 _ONE = CoreSettings(batch=1)
+_UNPAID = {
+    rule: _weather(seed=seed, trouble=0.0, unpaid=1.0) for rule, seed in (("HOLD", 5), ("VOID", 13), ("CREDIT", 7))
+}
 SABOTAGES: dict[str, tuple[str, Patch, Weather]] = {
     "the offset runs ahead": ("offset behind the unfinished", _offset_runs_ahead, _weather(trouble=0.5)),
     "no intentions": ("intention first", _no_intentions, _weather()),
@@ -178,6 +199,12 @@ SABOTAGES: dict[str, tuple[str, Patch, Weather]] = {
     "issued anew before the money is back": ("once in Xero", _too_early, _weather(edits=1.0)),
     "edits held": ("as ordered", _edits_held, _weather(trouble=0.0, refunds=0.0, edits=1.0)),
     "sound orders refused": ("as ordered", _refuses, _weather(trouble=0.0)),
+    "an invoice is voided that was paid in part": ("only what is unpaid is voided", _paid_ones_voided, _UNPAID["VOID"]),
+    "voided where it is to be credited": ("by the rule", _does("VOID"), _UNPAID["CREDIT"]),
+    "voided where a person decides": ("by the rule", _does("VOID"), _UNPAID["HOLD"]),
+    "credited where a person decides": ("payment before refund", _does("CREDIT"), _UNPAID["HOLD"]),
+    "held where it is to be voided": ("by the rule", _does("HOLD"), _UNPAID["VOID"]),
+    "credited where it is to be voided": ("by the rule", _does("CREDIT"), _UNPAID["VOID"]),
 }
 
 

@@ -133,7 +133,7 @@ class Undone:
             if invoice is None or invoice.status != "VOIDED" or invoice.payments or invoice.allocations or living:
                 yield "to the cent", f"{name}: voided, and Xero has {invoice and invoice.status}, credit note: {living}"
         elif posted:
-            yield from self._credit(name, body, note, invoice, books)
+            yield from self._credit(order.org, name, body, note, invoice)
         elif order.unpaid and not order.cancelled and invoice is not None:
             codes = {str(r["error_code"]) for r in told if r["error_code"]}
             fair = {"refund_of_unpaid"} if self.rule(order.org) == "HOLD" else _FAIR
@@ -142,13 +142,15 @@ class Undone:
                 yield "by the rule", f"{name} has come to {[r['outcome'] for r in told]} {codes}"
 
     def _credit(
-        self, name: str, body: RefundNote, note: Document | None, invoice: Document | None, books: Books
+        self, org: str, name: str, body: RefundNote, note: Document | None, invoice: Document | None
     ) -> Iterator[tuple[str, str]]:
         if note is None or invoice is None or note.status != "PAID" or note.total != Decimal(body["total"]):
             yield "to the cent", f"{name}: Xero has {note and (note.status, note.total)}, not {body['total']} PAID"
             return
         onto = sum((one.amount for one in note.allocations if one.other_id == invoice.id), Decimal(0))
-        paid = list(books.payments_of(note))
+        if onto == invoice.total and self.rule(org) == "VOID":
+            yield "by the rule", f"{name}: nothing stood on {invoice.number}, and all of it was credited, not voided"
+        paid = list(self.world.xero.books[org].payments_of(note))
         back = {p.reference.split(" ")[0].casefold(): p.amount for p in paid}
         most = {f"{note.number}/{t['ordinal']}".casefold(): Decimal(t["amount"]) for t in body["payments"]}
         if onto + sum(back.values(), Decimal(0)) != note.total or len(back) != len(paid):
