@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry
 
 from connectors.xero.auth import CustomConnection, Identity, IdentitySettings
+from connectors.xero.budget import Limits
 from connectors.xero.client import ClientSettings, XeroClient
 from connectors.xero.lane import Clock
 from connectors.xero.metrics import SinkMetrics
@@ -32,6 +33,8 @@ from tests.connectors.xero.servers import SandboxProcess
 
 CODEC = Codec(CommittedIds())
 _MOVING = (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
+PACED = Limits()
+UNPACED = Limits(minute=6000, burst=100)  # where the pace is not what is tested: at Xero's it is a call a second
 SHORT = CoreSettings(intention_lapse=1.0, deadline=2.0, outage_backoff=0.1, repeat_backoff=0.1)
 
 
@@ -68,6 +71,7 @@ class Office:
         client: Callable[[str], Any] | None = None,
         clock: Clock | None = None,
         core: CoreSettings = SHORT,
+        limits: Limits = PACED,
         others: tuple[Office, ...] = (),
         **changes: Any,
     ) -> Iterator[Sink]:
@@ -90,6 +94,7 @@ class Office:
             self.kafka,
             CODEC,
             client or (lambda org: clients[org](org)),
+            lambda org: limits,
             clock=clock,
             metrics=metrics,
             pattern=pattern,

@@ -13,7 +13,7 @@ from k2x.dead_letters.redrive import plan
 from schemas import topics
 from schemas.types import Command
 from tests.connectors.xero.commands import tender
-from tests.connectors.xero.office import CODEC, Office, office_sale, until
+from tests.connectors.xero.office import CODEC, UNPACED, Office, office_sale, until
 
 pytestmark = pytest.mark.kafka
 _RULE, _NONE = 1, 2  # orders of stores with the rule, and without
@@ -53,7 +53,7 @@ def _whole(order: int) -> dict[str, tuple[str, float]]:
 def test_an_edited_order_is_issued_anew_by_rule_and_by_a_persons_decision(office: Office) -> None:
     cards = [tender("20.00", 1), tender("100.00", 2)]
     office.put(office_sale(office, _RULE, payments=cards), office_sale(office, _NONE))
-    with office.sink():
+    with office.sink(limits=UNPACED):
         until(lambda: office.outcomes() == ["POSTED", "POSTED"])
         office.put(_edited(office, _RULE, on_other_money="REISSUE"), _edited(office, _NONE))
         until(lambda: len(office.outcomes()) == 4)

@@ -9,7 +9,7 @@ import pytest
 from connectors.xero.core.records import allocation_key, credit_key, invoice_key
 from schemas.types import Command
 from tests.connectors.xero.commands import GIFT, refund, tender
-from tests.connectors.xero.office import SHORT, Office, office_sale, until
+from tests.connectors.xero.office import SHORT, UNPACED, Office, office_sale, until
 
 pytestmark = pytest.mark.kafka
 _VOIDED, _CREDITED, _IN_PART = 1, 2, 3
@@ -47,7 +47,8 @@ def test_by_rule_one_is_voided_and_others_credited_and_a_lost_answer_leaves_one_
     whole = [tender("120.00", 1, _TAKES_NOTHING)]
     office.put(*(office_sale(office, order, payments=whole) for order in (_VOIDED, _CREDITED)))
     office.put(office_sale(office, _IN_PART, payments=card))
-    with office.sink(core=SHORT.model_copy(update={"same_key_window": 0.01})):
+    core = SHORT.model_copy(update={"same_key_window": 0.01})
+    with office.sink(core=core, limits=UNPACED):
         until(lambda: office.outcomes() == ["REFUSED"] * 3)
         office.side_door("faults", {"kind": "drop_after", "method": "PUT", "path": "Allocations"})
         back = [tender("90.00", 1), tender("30.00", 2, GIFT, "Card")]
