@@ -16,7 +16,7 @@ from k2x import ledger as ledgers
 from schemas import topics
 from schemas.types import Command
 from tests.connectors.xero.commands import envelope, tender
-from tests.connectors.xero.office import CODEC, SHORT, Office, office_sale, until
+from tests.connectors.xero.office import CODEC, SHORT, UNPACED, Office, office_sale, until
 
 pytestmark = pytest.mark.kafka
 _ORDERS = 57
@@ -68,7 +68,7 @@ def _counts(asked: ledgers.Rebuild) -> Mapping[str, int]:
 def _work_off(office: Office, commands: list[Command]) -> None:
     """All but one order come to their end; that one waits, for Xero is away when its payment is due."""
     office.put(*commands)
-    with office.sink(core=_HASTY):
+    with office.sink(core=_HASTY, limits=UNPACED):
         until(lambda: office.committed() == len(commands))
         office.side_door("faults", {"kind": "503", "method": "PUT", "path": "Payments", "times": 0})
         office.put(office_sale(office, _WAITING))
@@ -93,7 +93,7 @@ def test_a_lost_ledger_is_rebuilt_from_xero_without_a_write_and_nothing_is_poste
             until(lambda: sink.lanes() == {office.slug: "rebuilding its ledger"})
         assert office.outcomes().count("POSTED") == _ORDERS + len(_EDITED)
         assert _writes(office) == written
-        with office.sink("another-machine"):  # goes on where the other one was stopped
+        with office.sink("another-machine", limits=UNPACED):  # goes on where the other one was stopped
             counts = _counts(asked)
             until(lambda: office.outcomes().count("POSTED") == _ORDERS + len(_EDITED) + 2)
             until(lambda: office.committed() == len(commands) + 3)
@@ -118,7 +118,7 @@ def test_a_lost_ledger_is_rebuilt_from_xero_without_a_write_and_nothing_is_poste
         commands.append(office_sale(office, n))
     again = [command for command in commands if command["key"] != f"shop|{_REFUSED}"]
     office.put(*again)
-    with office.sink("a third one"):
+    with office.sink("a third one", limits=UNPACED):
         until(lambda: office.outcomes().count("UNCHANGED") >= len(again))
     assert _writes(office) == written + 4
     assert len(office.invoices(office.slug)) == _ORDERS + 2 + len(_EDITED)
@@ -127,7 +127,7 @@ def test_a_lost_ledger_is_rebuilt_from_xero_without_a_write_and_nothing_is_poste
 
 def test_a_ledger_topic_made_anew_beneath_a_running_lane_is_noticed_with_its_next_order(office: Office) -> None:
     """The producer goes on as if nothing had happened. Only the certificate tells: a lane at work never writes it."""
-    with office.sink() as sink:
+    with office.sink(limits=UNPACED) as sink:
         office.put(office_sale(office, 1))
         until(lambda: office.committed() == 1)
         office.make_topic_anew(topics.ledger(office.slug))
