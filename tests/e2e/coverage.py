@@ -143,6 +143,8 @@ class Coverage:
             self._start(name, "-m", "k2x", "run", name, "--config", config, "--log-level", "warning")
         await self._until("Xero's sandbox answers", self._answers)
         self._run(settings)
+        # What a shop sold before polling began is a backfill's, not the poller's.
+        await self._until("polling has begun", self._polling)
 
     async def close(self) -> None:
         self._stop.set()
@@ -181,6 +183,10 @@ class Coverage:
     def _start(self, name: str, *arguments: str) -> None:
         with (self.home / f"{name}.log").open("ab") as out:
             self._processes[name] = subprocess.Popen([sys.executable, *arguments], stdout=out, stderr=out)
+
+    async def _polling(self) -> bool:
+        known = [CODEC.decode(message.value() or b"") for message in read_to_end(self.kafka, [topics.CURSORS])]
+        return {cursor["instance"] for cursor in known if cursor["marks"]} >= {"poll", "xpoll"}
 
     async def _answers(self) -> bool:
         try:
