@@ -1,7 +1,7 @@
 """Counters of the loop that does the work: a dictionary while counting, Prometheus' families when they are asked for.
 
 An order and its results add up to thirty counts; prometheus_client's own counters lock and cost 2 µs each, which came
-to 8 % of streams' time. One thread counts; a scrape's thread reads copies.
+to 8 % of streams' time. One thread adds; others may begin a count, and a scrape's thread reads copies.
 """
 
 from __future__ import annotations

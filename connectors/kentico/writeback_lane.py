@@ -158,15 +158,10 @@ class WriteLane:
     async def _attempt(self, write: Write, known: Mapping[int, Row]) -> str | None:
         try:
             outcome = await self._written(write, known)
-        except (RestRefused, RestNotFound, WriteBackRefused) as error:
+        except (RestRefused, RestNotFound, WriteBackRefused, RestUnavailable, RestUnreadable) as error:
+            if isinstance(error, RestUnavailable | RestUnreadable) and not await self._given_up(write, error):
+                return str(error)
             problem = await self._owner.refuse(write.taken, self._reason(write, error))
-            if problem is not None:
-                return problem
-            outcome = "dead_letter"
-        except (RestUnavailable, RestUnreadable) as error:
-            problem = str(error)
-            if await self._given_up(write, error):
-                problem = await self._owner.refuse(write.taken, self._reason(write, error))
             if problem is not None:
                 return problem
             outcome = "dead_letter"

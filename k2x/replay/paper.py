@@ -67,7 +67,6 @@ _WRITTEN = {
 }
 _LOOKED_UP = {**_WRITTEN, Step.PAYMENT: "Invoices", Step.REFUND: "CreditNotes", Step.CHECK: "Invoices"}
 _LOOKED_UP |= {Step.ALLOCATION: "CreditNotes"}
-_MOST_TENDERS = 100
 # What the books say of a posted invoice, where somebody has looked; of an unpaid one too what stands on it.
 _SEEN = ("Status", "Total", "TotalTax")
 _SEEN_OF_UNPAID = (*_SEEN, "Payments", "AmountPaid", "AmountCredited", "AmountDue")
@@ -278,13 +277,8 @@ class PaperLane:
         entry = self._lane.desk.entry(document.key)
         if entry is None:
             return None
-        own, key = records.generation(entry), document.jobs[0].command["key"]
-        paid = (self._lane.desk.entry(records.payment_key(key, n, own)) for n in range(1, _MOST_TENDERS))
-        payments = [
-            {"PaymentID": one["xero_id"], "Reference": one["number"], "Amount": one["total"]}
-            for one in itertools.takewhile(lambda one: one is not None, paid)
-            if one is not None and one["state"] == "POSTED"
-        ]
+        paid = records.payments(self._lane.desk.entry, document.jobs[0].command["key"], entry)
+        payments = [{"PaymentID": one["xero_id"], "Reference": one["number"], "Amount": one["total"]} for one in paid]
         credited, total = records.allocated(entry), Decimal(entry["total"] or "0")
         came = sum((Decimal(str(one["Amount"])) for one in payments), Decimal(0))
         line = {"Description": "", "LineAmount": entry["total"], "TaxAmount": entry["total_tax"], "AccountCode": "?"}

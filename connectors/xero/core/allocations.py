@@ -78,10 +78,9 @@ class Allocations:
 
     def looked(self, document: Document, body: Any) -> bool:
         """What its credit note shows. False: it is not shown, so nothing is known."""
-        shown = answers.allocated(document, body, document.parts["invoice"])
-        if shown is None:
+        rows, amount = answers.allocated(document, body, document.parts["invoice"]), document.amount or Decimal(0)
+        if rows is None:
             return False
-        rows, amount = shown[0], document.amount or Decimal(0)
         there = sum((Decimal(str(row.get("Amount") or 0)) for row in rows), Decimal(0))
         self.desk.note(document.jobs, f"read-back: {there} of {document.natural} is allocated in Xero")
         if rows and there == amount:
@@ -102,12 +101,8 @@ class Allocations:
     def _posted(self, document: Document, outcome: Outcome) -> None:
         job, amount = document.jobs[0], document.amount or Decimal(0)
         entry, sale = self.desk.fresh(document.key, KIND), self.desk.fresh(job.home, "invoice")
-        entry["state"], entry["intention"], entry["reason"] = "POSTED", None, None
-        entry["xero_id"], entry["number"], entry["status"] = job.target_id, job.number, "AUTHORISED"
-        entry["hash"], entry["version"] = document.hash, job.command["version"]
-        entry["observed_at"] = job.command["observed_at"]
-        entry["total"], entry["currency"] = f"{amount:.2f}", sale["currency"]
-        entry["extra"] = {**entry["extra"], "invoice": document.parts["invoice"]}
+        records.put_to_invoice(entry, job.command, self.note(job), amount, document.parts["invoice"])
+        entry["hash"], entry["intention"], entry["reason"] = document.hash, None, None
         self.desk.write(entry)
         self.desk.write(records.with_allocated(sale, amount))
         if job.due is not None:

@@ -101,19 +101,19 @@ def living(document: Any) -> list[Mapping[str, Any]]:
     return [row for row in elements(document, "Payments") if row.get("Status") != "DELETED"]
 
 
-def allocated(document: Document, body: Any, invoice_id: str) -> tuple[list[Mapping[str, Any]], Decimal | None] | None:
-    """What of a credit note is allocated to this invoice, and what it has left; None where it is not shown."""
+def allocated(document: Document, body: Any, invoice_id: str) -> list[Mapping[str, Any]] | None:
+    """What of a credit note is allocated to this invoice; None where it is not shown."""
     rows = {_fold(row.get("CreditNoteID")): row for row in elements(body, "CreditNotes")}
     note = rows.get(_fold(document.jobs[0].target_id))
     if note is None or not isinstance(note.get("Allocations"), list):
         return None
-    left = note.get("RemainingCredit")
-    mine = [
-        row
-        for row in elements(note, "Allocations")
-        if _fold((row.get("Invoice") or {}).get("InvoiceID")) == _fold(invoice_id)
-    ]
-    return mine, None if left is None else Decimal(str(left))
+    return allocations(note, invoice_id)
+
+
+def allocations(note: Any, invoice_id: str) -> list[Mapping[str, Any]]:
+    """Of a credit note as Xero shows it, to this invoice."""
+    wanted = _fold(invoice_id)
+    return [x for x in elements(note, "Allocations") if _fold((x.get("Invoice") or {}).get("InvoiceID")) == wanted]
 
 
 def by_id(documents: Sequence[Document], body: Any) -> Iterator[tuple[Document, Mapping[str, Any] | None]]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from connectors.xero import batch, outcomes
+from connectors.xero.core import records
 from connectors.xero.core.desk import Desk
 from connectors.xero.core.events import IndexedContact
 from connectors.xero.core.records import Outcome
@@ -309,7 +310,7 @@ class Contacts:
         if written is None or not written.check:  # what was only looked at has the details it had
             entry["hash"], entry["version"] = contact["hash"], contact["version"]
         merged = {_MERGED: contact_id} if written is not None and written.merged else {}
-        entry["extra"] = {name: text for name, text in entry["extra"].items() if name != _MERGED} | merged
+        entry["extra"] = records.without(entry, _MERGED) | merged
         self.desk.write(entry)
         why = "Xero has him as he is" if outcome == "UNCHANGED" else None
         self.desk.result(jobs[0].command, "contact", outcome, key=key, xero_id=contact_id, number=number, message=why)

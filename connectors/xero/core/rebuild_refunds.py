@@ -81,9 +81,8 @@ class RefundRestoration:
         sale = self._entry(records.home(command))
         if sale is None:
             return None
-        own = str(sale["xero_id"]).casefold()
-        rows = [x for x in found.get("Allocations") or [] if str(x["Invoice"]["InvoiceID"]).casefold() == own]
-        put = sum((Decimal(str(row["Amount"])) for row in rows), Decimal(0))
+        own = str(sale["xero_id"])
+        put = sum((Decimal(str(row["Amount"])) for row in answers.allocations(found, own)), Decimal(0))
         if not put:
             return None
         paid = paid_by_account(self._entry, command["key"], sale)
@@ -91,10 +90,8 @@ class RefundRestoration:
         entry["extra"] = {**entry["extra"], **fixed_plan(put, parts)}
         key = records.allocation_key(command["key"], note["refund_id"])
         made = records.entry(self.org, key, "allocation", self._now())
-        made["state"], made["status"], made["number"], made["attempt"] = "POSTED", "AUTHORISED", entry["number"], 1
-        made["xero_id"], made["total"], made["currency"] = entry["xero_id"], f"{put:.2f}", note["currency"]
-        made["version"], made["observed_at"] = command["version"], command["observed_at"]
-        made["extra"] = {"invoice": str(sale["xero_id"])}
+        records.put_to_invoice(made, command, entry, put, own)
+        made["attempt"] = 1
         self._write(made)
         sale = records.with_allocated(sale, put)
         self._write(sale)
@@ -126,11 +123,7 @@ class RefundRestoration:
         found = self.books.by_number(number) if number else None
         if number != sale["number"] or found is None or not compare.gone(found):
             return False
-        note = cast(RefundNote, command["body"])
-        extra = {**sale["extra"], records.share(note["refund_id"]): note["total"]}
-        reason = f"voided for refund {note['refund_id']}: it was unpaid"
-        state: Any = "VOIDED"
-        gone: LedgerEntry = {**sale, "state": state, "status": state, "reason": reason, "extra": extra}
+        gone = records.voided_for(sale, cast(RefundNote, command["body"]))
         gone["xero_id"] = str(found["InvoiceID"])
         self._write(gone)
         return True

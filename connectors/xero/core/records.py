@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal, cast
+from itertools import count
+from typing import Any, Final, Literal, cast
 
 from connectors.xero.core.events import Letter, Record
 from connectors.xero.core.state import Job, Refusal, Step
@@ -39,7 +40,7 @@ ORDER, PART, MEMBER, SUMMARY = "order", "order_refund", "member", "summary"
 """Kinds of the ledger's entries about daily summaries: a collected order, a collected refund, that a summary holds it,
 and a summary of refunds. A summary of orders is an `invoice`. SUMMARY is also the kind of a whole summary's result."""
 
-COLLECTED = "COLLECTED"
+COLLECTED: Final = "COLLECTED"
 """The state of what lies in a summary that is not posted yet, and the status in the results about it."""
 _NEWER_HELD = "newer held"  # in a collected order's: the code of the letter that a newer version of it has
 
@@ -173,7 +174,7 @@ def collected(of: LedgerEntry) -> bool:
 
 def with_newer_held(of: LedgerEntry, code: str | None) -> LedgerEntry:
     """A collected order's entry, of which a newer version, or a deletion, has a letter of this code; None: no more."""
-    extra = {name: text for name, text in of["extra"].items() if name != _NEWER_HELD}
+    extra = without(of, _NEWER_HELD)
     changed: LedgerEntry = {**of, "extra": extra if code is None else {**extra, _NEWER_HELD: code}}
     return changed
 
@@ -231,7 +232,7 @@ def without_next_refund(of: LedgerEntry, when: When, refund_id: str) -> LedgerEn
 
 
 def _with_refunds(of: LedgerEntry, when: When, ids: list[str]) -> LedgerEntry:
-    extra = {name: text for name, text in of["extra"].items() if name != when}
+    extra = without(of, when)
     changed: LedgerEntry = {**of, "extra": {**extra, when: " ".join(ids)} if ids else extra}
     return changed
 
@@ -250,6 +251,14 @@ def deleted(of: LedgerEntry, command: Command) -> None:
     """Fill the entry of an order that was deleted before it was posted: it is over."""
     of["state"], of["reason"] = "VOIDED", "deleted in Kentico before it was posted"
     of["version"], of["observed_at"] = command["version"], command["observed_at"]
+
+
+def voided_for(of: LedgerEntry, note: RefundNote) -> LedgerEntry:
+    """The entry of an unpaid invoice that was voided as a whole for this refund."""
+    changed: LedgerEntry = {**of, "state": "VOIDED", "status": "VOIDED"}
+    changed["reason"] = f"voided for refund {note['refund_id']}: it was unpaid"
+    changed["extra"] = {**of["extra"], share(note["refund_id"]): note["total"]}
+    return changed
 
 
 def ended_unpaid(of: LedgerEntry) -> bool:
@@ -416,6 +425,29 @@ def credited(of: LedgerEntry, command: Command, note: RefundNote, found: Mapping
 def decision(job: Job) -> str:
     """What a person has decided about this one record (`k2x dlt redrive --decision`); empty: nothing."""
     return next((value.decode("utf-8", "replace") for name, value in job.headers if name == DECISION), "")
+
+
+def put_to_invoice(of: LedgerEntry, command: Command, note: LedgerEntry, amount: Decimal, invoice_id: str) -> None:
+    """Fill the entry of an allocation that Xero holds: so much of a credit note, whose entry is `note`."""
+    of["state"], of["status"], of["xero_id"], of["number"] = "POSTED", "AUTHORISED", note["xero_id"], note["number"]
+    of["version"], of["observed_at"] = command["version"], command["observed_at"]
+    of["total"], of["currency"] = f"{amount:.2f}", note["currency"]
+    of["extra"] = {**of["extra"], "invoice": invoice_id}
+
+
+def without(of: LedgerEntry, *names: str) -> dict[str, str]:
+    """An entry's extra but for these."""
+    return {name: text for name, text in of["extra"].items() if name not in names}
+
+
+def payments(look: Callable[[str], LedgerEntry | None], command_key: str, sale: LedgerEntry) -> Iterator[LedgerEntry]:
+    """The payments of an invoice that are in Xero by the ledger, whose entries `look` gives by key."""
+    for ordinal in count(1):
+        one = look(payment_key(command_key, ordinal, generation(sale)))
+        if one is None:
+            return
+        if one["state"] == "POSTED":
+            yield one
 
 
 def kept_headers(job: Job) -> dict[str, str]:

@@ -112,7 +112,7 @@ class Refunds:
         entry = self.desk.fresh(job.home, "invoice")
         name = records.share(_note(job)["refund_id"])
         if entry["extra"].get(name) != total:
-            extra = {key: value for key, value in entry["extra"].items() if key != name}
+            extra = records.without(entry, name)
             entry["extra"] = extra if total is None else {**extra, name: total}
             self.desk.write(entry)
 

@@ -116,7 +116,7 @@ class Reissues:
         """The former invoice is done with. In one transaction it makes room for the new one, whose number is fixed."""
         former, anew = records.renewed(self.desk.fresh(job.home, "invoice"), job.command, entry)
         credited = entry.copy()
-        credited["extra"] = {name: text for name, text in entry["extra"].items() if name != records.NOTE}
+        credited["extra"] = records.without(entry, records.NOTE)
         for changed in (former, credited, anew):
             self.desk.write(changed)
         job.troubles.append(f"{former['number']} was credited by {credited['number']}: now {anew['number']}")

@@ -126,7 +126,7 @@ class Summaries:
         body = cast(Sale | RefundNote, job.command["body"])
         entry = records.settled(entry)
         entry["kind"] = records.ORDER if job.command["kind"] == "SALE" else records.PART
-        entry["state"], entry["xero_id"], entry["status"], entry["intention"] = "COLLECTED", None, None, None
+        entry["state"], entry["xero_id"], entry["status"], entry["intention"] = records.COLLECTED, None, None, None
         entry["command"], entry["command_offset"], entry["retry_at"] = job.value, job.origin, None
         entry["number"], entry["contact_id"], entry["reason"] = number, None, f"in summary {number}"
         entry["version"], entry["observed_at"] = job.command["version"], job.command["observed_at"]
@@ -138,8 +138,8 @@ class Summaries:
     def _member(self, job: Job, key: str, number: str, name: str) -> None:
         body = cast(Sale | RefundNote, job.command["body"])
         member = self.desk.fresh(records.member_key(key, name), records.MEMBER)
-        new = member["state"] != "COLLECTED"
-        member["state"], member["number"], member["version"] = "COLLECTED", number, job.command["version"]
+        new = not records.collected(member)
+        member["state"], member["number"], member["version"] = records.COLLECTED, number, job.command["version"]
         member["total"], member["total_tax"], member["currency"] = body["total"], body["total_tax"], body["currency"]
         member["reason"] = None
         self.desk.write(member)
@@ -247,7 +247,7 @@ class Summaries:
         freed["total"], freed["total_tax"] = None, None
         # A record that was read before an earlier one had ended is read again after a restart: it stays left.
         stamp = _stamp(self.desk.decode(entry["command"] or b""))
-        freed["extra"] = {name: text for name, text in freed["extra"].items() if name != "summary"} | {_LEFT: stamp}
+        freed["extra"] = records.without(freed, "summary") | {_LEFT: stamp}
         self.desk.write(freed)
 
     def _cancel(self, job: Job, entry: LedgerEntry) -> None:

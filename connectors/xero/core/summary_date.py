@@ -28,14 +28,15 @@ def settle_date(desk: Desk, job: Job) -> Refusal | None:
     part = cast(Summary, cast(Any, job.command["body"])["summary"])
     home, lock = desk.fresh(job.home, "invoice"), _closed_until(desk)
     first_open = (lock + timedelta(days=1)).isoformat() if lock is not None else ""
-    document = home["extra"].get(DATED, "") if _begun(desk, job, home) else ""
-    if not _begun(desk, job, home) and part["day"] < first_open:
+    begun = _begun(desk, job, home)
+    document = home["extra"].get(DATED, "") if begun else ""
+    if not begun and part["day"] < first_open:
         if part["first_open_day"]:
             document = first_open
         elif job.parked:
             return _locked(job, part["day"], f"{lock}")
     if home["extra"].get(DATED, "") != document:
-        kept = {name: text for name, text in home["extra"].items() if name != DATED}
+        kept = records.without(home, DATED)
         home["extra"] = {**kept, DATED: document} if document else kept
         desk.write(home)
     job.command = dated(job.command, document, first_open if part["first_open_day"] else "")

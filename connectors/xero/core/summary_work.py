@@ -108,7 +108,7 @@ class SummaryWork:
 
     def _of_member(self, key: str, member: LedgerEntry) -> LedgerEntry | None:
         """The collected order or refund, whose own entry has the last word about which summary holds it."""
-        if member["state"] != "COLLECTED":
+        if not records.collected(member):
             return None
         name = member["key"].removeprefix(records.member_key(key, ""))
         instance, order, *refund = name.split("|", 2)
@@ -242,7 +242,7 @@ class SummaryWork:
                 self._member_refused(held, {**member, "extra": {**member["extra"], WHY: digest}}, text)
         if not work.after:
             del self.explaining[job.home]
-            summary["extra"] = {name: value for name, value in summary["extra"].items() if name != WHY}
+            summary["extra"] = records.without(summary, WHY)
             self.desk.end(job, summary)
 
     def _member_refused(self, held: LedgerEntry, member: LedgerEntry, text: str) -> None:

@@ -24,7 +24,6 @@ from schemas.types import LedgerEntry, RefundNote, Tender
 if TYPE_CHECKING:
     from connectors.xero.core.refunds import Refunds
 
-_MOST_TENDERS = 100
 _HINT = (
     "Void {number} in Xero, or credit it there, then `k2x dlt redrive --decision skip`; or let k2x do it: `--decision "
     "void` or `--decision credit`. If the money came, mend the sale first, then `k2x dlt redrive` both."
@@ -154,9 +153,7 @@ class Unpaid:
             self.desk.result(job.command, "order", "CANCELLED", **shown, message=text, findings=findings)
         else:
             note = _note(job)
-            sale["state"], sale["status"] = "VOIDED", "VOIDED"
-            sale["reason"] = f"voided for refund {note['refund_id']}: it was unpaid"
-            sale["extra"] = {**sale["extra"], records.share(note["refund_id"]): note["total"]}
+            sale = records.voided_for(sale, note)
             self.desk.result(
                 job.command, "order_refund", "POSTED", **shown, message=f"{number} was unpaid, and is voided in Xero",
                 findings=findings,
@@ -197,9 +194,7 @@ class Unpaid:
         job.contact_id = str((body.get("Contact") or {}).get("ContactID") or sale["contact_id"])
         entry = self.refunds.credits.entry(job)
         plan = fixed_plan(onto, parts) if onto else {}
-        left_out = (records.ALLOCATE, records.CASH)
-        kept = {name: text for name, text in entry["extra"].items() if name not in left_out}
-        entry["extra"] = {**kept, **plan}
+        entry["extra"] = records.without(entry, records.ALLOCATE, records.CASH) | plan
         self.desk.write(entry)
         job.target_id = None
         self.go_on(job, sale, self.desk.entry(self.refunds.key(job)))
@@ -276,13 +271,9 @@ def paid_by_account(
 ) -> dict[str, Decimal]:
     """What the ledger says was paid for an invoice."""
     found: dict[str, Decimal] = {}
-    for ordinal in range(1, _MOST_TENDERS):
-        one = entry(records.payment_key(command_key, ordinal, records.generation(sale)))
-        if one is None:
-            break
-        if one["state"] == "POSTED":
-            account = one["extra"].get("account", "")
-            found[account] = found.get(account, Decimal(0)) + Decimal(one["total"] or "0")
+    for one in records.payments(entry, command_key, sale):
+        account = one["extra"].get("account", "")
+        found[account] = found.get(account, Decimal(0)) + Decimal(one["total"] or "0")
     return found
 
 

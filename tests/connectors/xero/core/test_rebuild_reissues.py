@@ -11,7 +11,7 @@ from connectors.xero.core.said import Said, heard
 from schemas.types import Command
 from tests.connectors.xero.commands import GIFT, T0, envelope, refund, sale, tender
 from tests.connectors.xero.core.test_rebuild import HOME, Books, Scene, _transact
-from tests.connectors.xero.core.test_reissue import WHOLE, _books, _crashing, _edit, _half_credited
+from tests.connectors.xero.core.test_reissue import WHOLE, _books, _edit, _half_credited
 from tests.connectors.xero.core.world import World
 
 
@@ -77,7 +77,7 @@ def test_a_refund_of_the_new_invoice_is_found_as_its_own() -> None:
 @pytest.mark.parametrize("finished", [True, False], ids=["its record finished", "its record to come"])
 def test_a_half_done_reissue_is_gone_on_with_once(path: str, nth: int, finished: bool) -> None:
     world = _sold()
-    crashed = _crashing(world, path, True, nth)
+    crashed = world.crash_at(path, done=True, nth=nth)
     world.put(_edit()).run(600, until=lambda: bool(crashed))
     scene = _lost(world)
     scene.finished = 2 if finished else 1

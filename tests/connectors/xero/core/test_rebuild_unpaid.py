@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.xero.core.events import Record, Transact
+from connectors.xero.core.events import Record
 from connectors.xero.core.rebuild import Restoration
 from connectors.xero.core.records import allocation_key, credit_key, invoice_key
 from connectors.xero.core.said import Said, heard
@@ -88,7 +88,7 @@ def test_what_was_done_is_known_again_and_is_not_done_twice(paid: str, rule: str
             shares = {n: t for n, t in before["extra"].items() if n.startswith("refund:") or n == "allocated"}
             assert shares.items() <= after["extra"].items()
     for entry in entries.values():
-        world.store.apply(Transact(0, {entry["key"]: entry}), {entry["key"]: CODEC.encode("ledger", entry)})
+        world.change(entry)
     sends = len([send for send in world.sends if send.call.writes])
     world.put(_refund(rule, total=total, tax=tax)).run()
     assert world.outcomes("order_refund")[-1] == "UNCHANGED"
@@ -104,7 +104,7 @@ def test_a_credit_note_whose_rest_was_not_given_back_goes_on_from_there() -> Non
     entries = rebuilt(world)
     world.xero._refund = original  # type: ignore[method-assign]
     for entry in entries.values():
-        world.store.apply(Transact(0, {entry["key"]: entry}), {entry["key"]: CODEC.encode("ledger", entry)})
+        world.change(entry)
     world.put(_refund("CREDIT")).run()
     (note,) = map(world.xero.show, world.xero.credit_notes.values())
     assert (note["Status"], [str(a["Amount"]) for a in note["Allocations"]]) == ("PAID", ["90.00"])

@@ -156,18 +156,7 @@ def test_whatever_happens_to_a_call_the_refund_is_made_once(write: int, fault: s
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
 def test_a_crash_while_a_refund_is_sent_leaves_one(path: str, done: bool) -> None:
     world = _sold()
-    original, crashed = world.xero.do, list[float]()
-
-    def crashing(call, now):  # type: ignore[no-untyped-def]
-        if call.writes and call.path == path and not crashed:
-            crashed.append(now)
-            if done:
-                original(call, now)
-            world.crash()
-            return Answer(0, token_id="t")
-        return original(call, now)
-
-    world.xero.do = crashing  # type: ignore[method-assign]
+    crashed = world.crash_at(path, done=done)
     world.put(refund(1)).run()
     assert crashed
     assert _notes(world) == {"CN-W-1-r1": ("PAID", "30.00", ["30.00 CN-W-1-r1/1 re_1"])}

@@ -217,24 +217,6 @@ def test_whatever_happens_to_a_call_each_document_is_there_once(write: int, faul
     assert not world.letters
 
 
-def _crashing(world: World, path: str, done: bool, nth: int) -> list[float]:
-    original, crashed, seen = world.xero.do, list[float](), list[Call]()
-
-    def do(call: Call, now: float) -> Answer:
-        if call.writes and call.path == path and not crashed:
-            seen.append(call)
-            if len(seen) == nth:
-                crashed.append(now)
-                if done:
-                    original(call, now)
-                world.crash()
-                return Answer(0, token_id="t")
-        return original(call, now)
-
-    world.xero.do = do  # type: ignore[method-assign]
-    return crashed
-
-
 @pytest.mark.parametrize(
     ("path", "nth"), [("CreditNotes", 1), ("Payments", 1), ("Invoices", 1), ("Payments", 2)],
     ids=["credit note", "money back", "invoice", "payment"],
@@ -242,7 +224,7 @@ def _crashing(world: World, path: str, done: bool, nth: int) -> list[float]:
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
 def test_a_crash_at_any_phase_leaves_one_of_each(path: str, nth: int, done: bool) -> None:
     world = _sold()
-    crashed = _crashing(world, path, done, nth)
+    crashed = world.crash_at(path, done=done, nth=nth)
     world.put(_edit()).run()
     assert crashed
     assert _books(world) == WHOLE

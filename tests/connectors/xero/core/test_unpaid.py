@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 
-from connectors.xero.calls import Answer
 from connectors.xero.core.records import allocation_key, credit_key, invoice_key
 from schemas.types import Command, Tender
 from tests.connectors.xero.commands import GIFT, STRIPE, envelope, refund, sale, tender
@@ -301,18 +300,7 @@ def test_whatever_happens_to_a_call_the_credit_is_made_once(write: int, fault: s
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done"])
 def test_a_crash_while_it_is_sent_leaves_one(path: str, done: bool) -> None:
     world = _unpaid("0.00" if path == "Invoices" else "30.00")
-    original, crashed = world.xero.do, list[float]()
-
-    def crashing(call, now):  # type: ignore[no-untyped-def]
-        if call.writes and call.path.endswith(path) and not crashed:
-            crashed.append(now)
-            if done:
-                original(call, now)
-            world.crash()
-            return Answer(0, token_id="t")
-        return original(call, now)
-
-    world.xero.do = crashing  # type: ignore[method-assign]
+    crashed = world.crash_at(path, done=done)
     world.put(_refund("VOID")).run()
     assert crashed
     if path == "Invoices":

@@ -124,6 +124,22 @@ class World:
         self.life += 1
         self.at(0.5 + self.random.random() * 5, self.start, None)
 
+    def crash_at(self, path: str, *, done: bool, nth: int = 1) -> list[float]:
+        """The n-th write to what `path` ends with kills the lane, once; `done`: Xero has acted by then. When it did."""
+        original, crashed, seen = self.xero.do, list[float](), itertools.count(1)
+
+        def do(call: Call, now: float) -> Answer:
+            if call.writes and call.path.endswith(path) and not crashed and next(seen) == nth:
+                crashed.append(now)
+                if done:
+                    original(call, now)
+                self.crash()
+                return Answer(0, token_id="t")
+            return original(call, now)
+
+        self.xero.do = do  # type: ignore[method-assign]
+        return crashed
+
     def tell(self, event: Event) -> None:
         """One event, and its actions."""
         if self.lane is None:
